@@ -1,0 +1,248 @@
+"""Settings, all from the environment.
+
+`FIRSTLIGHT_ENV=production` refuses to start on an unsafe value. Everything else has a default that
+suits one machine: SQLite, embedded MQTT broker, and secrets made once, all below `FIRSTLIGHT_DATA`.
+A secret may also be given as a file: `SECRET_KEY_FILE=/run/secrets/key` stands for `SECRET_KEY`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from config import secret_store
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+
+PRODUCTION = env.str("FIRSTLIGHT_ENV", default="laptop") == "production"
+DATA_DIR = Path(env.str("FIRSTLIGHT_DATA", default=str(BASE_DIR / "var"))).resolve()
+
+# --- Secrets -------------------------------------------------------------------------------------
+
+_OWN_SECRETS = ("SECRET_KEY", "ENCRYPTION_KEYS", "LOOKUP_KEY", "MQTT_BRIDGE_PASSWORD")
+
+
+def _secrets() -> dict[str, str]:
+    given = {name: env.str(name, default="").strip() for name in _OWN_SECRETS}
+    missing = [name for name, value in given.items() if not value]
+    if PRODUCTION:
+        needed = [name for name in missing if name != "MQTT_BRIDGE_PASSWORD"]
+        if needed:
+            raise ImproperlyConfigured(f"{needed[0]} is not set. Production needs it; docs/operations.md says how to make one.")
+        return given
+    if missing:
+        made = secret_store.load_or_create(DATA_DIR)
+        given |= {name: made[name] for name in missing}
+    return given
+
+
+_own = _secrets()
+SECRET_KEY = _own["SECRET_KEY"]
+# Fernet keys, newest first: the first encrypts, all of them decrypt (`manage.py rotate_encryption`).
+ENCRYPTION_KEYS = [key.strip() for key in _own["ENCRYPTION_KEYS"].split(",") if key.strip()]
+# Keys the HMAC under which tokens and user names are looked up. It cannot be rotated: every lookup id depends on it.
+LOOKUP_KEY = _own["LOOKUP_KEY"]
+
+# --- Django --------------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# How many proxies of ours stand in front: the client's address is then that many entries from the end of X-Forwarded-For.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+
+if PRODUCTION and DEBUG:
+    raise ImproperlyConfigured("DEBUG is on. It shows secrets to strangers; production runs without it.")
+if PRODUCTION and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS is not set. Name the hosts under which devices and operators reach this server.")
+if PRODUCTION and "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS is '*'. Name the hosts under which devices and operators reach this server.")
+if len(SECRET_KEY) < 50:
+    raise ImproperlyConfigured("SECRET_KEY is too short: it needs 50 characters or more.")
+if len(LOOKUP_KEY) < 32:
+    raise ImproperlyConfigured("LOOKUP_KEY is too short: it needs 32 characters or more.")
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "profiles",
+    "devices",
+    "provisioning",
+    "transports",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Static files are served from the apps themselves, so that a first run needs no collectstatic.
+WHITENOISE_USE_FINDERS = True
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Database ------------------------------------------------------------------------------------
+
+_SQLITE_OPTIONS = {
+    # IMMEDIATE: a transaction that will write takes the write lock at its start, so it never fails half-way with SQLITE_BUSY.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    # FULL: a reply that was sent survives a power cut. Group commit pays for it once per batch.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+}
+_POSTGRES_OPTIONS = {
+    "connect_timeout": 5,
+    "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
+}
+
+
+def _database() -> dict[str, Any]:
+    config: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'firstlight.sqlite3'}")
+    postgres = config["ENGINE"] == "django.db.backends.postgresql"
+    config["OPTIONS"] = (_POSTGRES_OPTIONS if postgres else _SQLITE_OPTIONS) | config.get("OPTIONS", {})
+    config["CONN_MAX_AGE"] = None
+    config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+DATABASES = {"default": _database()}
+
+# --- Celery --------------------------------------------------------------------------------------
+
+REDIS_URL = env.str("REDIS_URL", default="").strip()
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+if not REDIS_URL:
+    _QUEUE_DIR = DATA_DIR / "tasks"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_QUEUE_DIR / "queue"),
+        "data_folder_out": str(_QUEUE_DIR / "queue"),
+        "control_folder": str(_QUEUE_DIR / "control"),
+    }
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULE = {
+    "prune-attempts": {"task": "provisioning.tasks.prune_attempts", "schedule": 3600.0},
+}
+
+# --- Provisioning --------------------------------------------------------------------------------
+
+# Largest request body on any transport, bytes (protocol.md: 413 and 4.13 above it).
+MAX_REQUEST_BYTES = 64 * 1024
+# Requests with a wrong key or secret that one source, or all sources together for one key, may send in a minute.
+GUESSES_PER_SOURCE = env.int("GUESSES_PER_SOURCE", default=120)
+GUESSES_PER_KEY = env.int("GUESSES_PER_KEY", default=600)
+# Days for which provision attempts are kept.
+ATTEMPTS_KEPT_DAYS = env.int("ATTEMPTS_KEPT_DAYS", default=90)
+
+# --- Transports ----------------------------------------------------------------------------------
+
+HTTP_HOST = env.str("HTTP_HOST", default="127.0.0.1")
+HTTP_PORT = env.int("HTTP_PORT", default=8080)
+COAP_HOST = env.str("COAP_HOST", default="127.0.0.1")
+COAP_PORT = env.int("COAP_PORT", default=5683)
+MQTT_HOST = env.str("MQTT_HOST", default="127.0.0.1")
+MQTT_PORT = env.int("MQTT_PORT", default=1883)
+
+# Without MQTT_BROKER_URL the bridge talks to the embedded broker, as user `bridge`.
+MQTT_BROKER_URL = env.str("MQTT_BROKER_URL", default="").strip()
+MQTT_EMBEDDED_BROKER = not MQTT_BROKER_URL
+MQTT_BRIDGE_USERNAME = "bridge"
+MQTT_BRIDGE_PASSWORD = _own["MQTT_BRIDGE_PASSWORD"]
+MQTT_REQUEST_TOPIC = env.str("MQTT_REQUEST_TOPIC", default="/provision/request/{client_id}")
+MQTT_RESPONSE_TOPIC = env.str("MQTT_RESPONSE_TOPIC", default="/provision/response/{client_id}")
+# Answer unmodified firmware on the shared response topic of a broker that does not keep replies apart:
+# every device subscribed there at that moment sees the reply. For a bench or a single production line.
+MQTT_ALLOW_SHARED_RESPONSES = env.bool("MQTT_ALLOW_SHARED_RESPONSES", default=False)
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+# --- Security ------------------------------------------------------------------------------------
+
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+if PRODUCTION:
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+# The proxy in front redirects browsers to HTTPS. We do not: devices without TLS would follow no redirect of a POST.
+SILENCED_SYSTEM_CHECKS = ["security.W008"]
+
+# --- Logging -------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        # A refused host or an oversized body is the sender's doing, not an error of ours.
+        "django.security": {"level": "CRITICAL"},
+        "django.request": {"level": "ERROR"},
+        "amqtt": {"level": "WARNING"},
+        "transitions": {"level": "WARNING"},
+        "coap-server": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,18 @@
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from transports.http.health import healthz, readyz
+
+handler400 = "transports.http.errors.bad_request"
+handler403 = "transports.http.errors.permission_denied"
+handler404 = "transports.http.errors.page_not_found"
+handler500 = "transports.http.errors.server_error"
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("api/v1/", include("transports.http.urls")),
+    path("admin/", admin.site.urls),
+]

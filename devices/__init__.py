@@ -1,0 +1,1 @@
+"""Devices, the credentials they authenticate with, and what they send."""

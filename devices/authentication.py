@@ -1,0 +1,113 @@
+"""Who is it? The one place where a device's credentials are checked, whatever the transport."""
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from devices.choices import CredentialsType
+from devices.credentials import MqttBasic, certificate_id, mqtt_basic_id, username_id
+from devices.models import Device, DeviceCredentials
+from profiles.text import MAX_TEXT_LENGTH, has_control_characters
+
+# last_seen_at is written at most this often per device: a device that reports every second costs no write a second.
+SEEN_INTERVAL = timedelta(minutes=1)
+
+
+class AuthenticationFailed(Exception):
+    """No device has these credentials, or it is blocked. The text never holds the credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenShown:
+    """An access token from a URL (HTTP, CoAP)."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MqttConnect:
+    """What an MQTT CONNECT packet carries; a part that is missing is empty."""
+
+    client_id: str = field(repr=False)
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateShown:
+    """The client certificate of a TLS connection, whose handshake proved possession of its key."""
+
+    der: bytes = field(repr=False)
+
+
+Shown = TokenShown | MqttConnect | CertificateShown
+
+
+def authenticate(shown: Shown) -> Device:
+    """Return the device that has the credentials `shown`, with its profile. Raises AuthenticationFailed.
+
+    Notes the first use, which ends the time in which a provisioning reply may be repeated, and that the device was seen.
+    Source: protocol.md, *With the credentials afterwards*.
+    """
+    device = _find(shown)
+    if device is None:
+        raise AuthenticationFailed("No device has these credentials.")
+    if device.blocked:
+        raise AuthenticationFailed(f"Device {device.pk} is blocked.")
+    _note_seen(device)
+    return device
+
+
+def _find(shown: Shown) -> Device | None:
+    match shown:
+        case TokenShown(token):
+            found = _candidates(username_id(token)) if _fit(token) else []
+            return next((row.device for row in found if row.type == CredentialsType.ACCESS_TOKEN), None)
+        case CertificateShown(der):
+            return next((row.device for row in _candidates(certificate_id(der))), None)
+        case MqttConnect():
+            return _find_mqtt(shown)
+
+
+def _find_mqtt(shown: MqttConnect) -> Device | None:
+    """Return the device of a CONNECT: by client id and user name together, else by user name, else by client id."""
+    if not _fit(shown.client_id, shown.username, shown.password):
+        return None
+    ids = []
+    if shown.client_id and shown.username:
+        ids.append(mqtt_basic_id(client_id=shown.client_id, username=shown.username))
+    if shown.username:
+        ids.append(username_id(shown.username))
+    if shown.client_id:
+        ids.append(mqtt_basic_id(client_id=shown.client_id, username=""))
+    found = {row.credentials_id: row for row in _candidates(*ids)}
+    return next((found[one].device for one in ids if one in found and _password_fits(found[one], shown.password)), None)
+
+
+def _password_fits(row: DeviceCredentials, password: str) -> bool:
+    credentials = row.unpacked()
+    if isinstance(credentials, MqttBasic):
+        return hmac.compare_digest(credentials.password.encode(), password.encode())
+    return row.type == CredentialsType.ACCESS_TOKEN
+
+
+def _candidates(*ids: str) -> list[DeviceCredentials]:
+    if not ids:
+        return []
+    return list(DeviceCredentials.objects.filter(credentials_id__in=ids).select_related("device__profile"))
+
+
+def _fit(*parts: str) -> bool:
+    return all(len(part) <= MAX_TEXT_LENGTH and not has_control_characters(part) for part in parts)
+
+
+def _note_seen(device: Device) -> None:
+    now = timezone.now()
+    if device.first_used_at and device.last_seen_at and device.last_seen_at > now - SEEN_INTERVAL:
+        return
+    stale = Q(first_used_at=None) | Q(last_seen_at=None) | Q(last_seen_at__lte=now - SEEN_INTERVAL)
+    Device.objects.filter(stale, pk=device.pk).update(last_seen_at=now, first_used_at=Coalesce(F("first_used_at"), now))

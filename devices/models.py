@@ -1,0 +1,116 @@
+"""Devices, their credentials, attributes and latest telemetry."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from devices import credentials as rules
+from devices.choices import CredentialsType
+from profiles.choices import AttributeScope
+from profiles.encryption import EncryptedTextField
+from profiles.models import DeviceProfile, ProvisioningKey, new_id
+
+
+class Device(models.Model):
+    """One physical device, e.g. the DHT11 sensor with serial number 0001, "DHT11-0001".
+
+    It is pre-provisioned while `provisioned_at` is empty: an operator named it, and it has not yet shown itself.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=255, unique=True)
+    label = models.CharField(max_length=255, blank=True)
+    description = models.TextField(blank=True)
+    profile = models.ForeignKey(DeviceProfile, on_delete=models.PROTECT, related_name="devices")
+    gateway = models.BooleanField(default=False)
+    blocked = models.BooleanField(default=False, help_text="A blocked device can neither provision nor authenticate.")
+
+    provisioned_at = models.DateTimeField(null=True, blank=True, editable=False)
+    provisioned_with = models.ForeignKey(
+        ProvisioningKey, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="devices"
+    )
+    # The digest by which a repeated request is known again (provisioning/retries.py). Empty: nothing may be repeated.
+    retry_id = models.CharField(max_length=64, blank=True, editable=False)
+    first_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.CheckConstraint(condition=~Q(name=""), name="device_name_not_empty"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DeviceCredentials(models.Model):
+    """What a device authenticates with, e.g. the access token of "DHT11-0001"."""
+
+    device = models.OneToOneField(Device, primary_key=True, on_delete=models.CASCADE, related_name="credentials")
+    type = models.CharField(max_length=16, choices=CredentialsType.choices)
+    credentials_id = models.CharField(max_length=64, unique=True, editable=False)
+    value = EncryptedTextField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "device credentials"
+        constraints = (models.CheckConstraint(condition=Q(type__in=CredentialsType.values), name="credentials_type_known"),)
+
+    def __str__(self) -> str:
+        return f"{self.get_type_display()} of device {self.device_id}"
+
+    def __repr__(self) -> str:
+        return f"<DeviceCredentials of {self.device_id}>"
+
+    def unpacked(self) -> rules.Credentials:
+        """Return the stored credentials in the form that the rules work with."""
+        return rules.from_stored(self.type, self.value)
+
+    def set(self, credentials: rules.Credentials) -> None:
+        """Take over `credentials`, which must be usable. The row is not saved."""
+        self.type = credentials.type
+        self.credentials_id = credentials.credentials_id
+        self.value = credentials.stored_value
+
+
+class DeviceAttribute(models.Model):
+    """One attribute of a device, e.g. provisionState = "provisioned" in the server scope."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    # No index of its own: the unique constraint below begins with the device.
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="attributes", db_index=False)
+    scope = models.CharField(max_length=16, choices=AttributeScope.choices)
+    key = models.CharField(max_length=255)
+    value = models.JSONField()
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("scope", "key")
+        constraints = (
+            models.UniqueConstraint(fields=("device", "scope", "key"), name="attribute_once_per_device_and_scope"),
+            models.CheckConstraint(condition=Q(scope__in=AttributeScope.values), name="attribute_scope_known"),
+        )
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class LatestTelemetry(models.Model):
+    """The newest value of one telemetry key of a device, e.g. temperature = 21.5."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    # No index of its own: the unique constraint below begins with the device.
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="telemetry", db_index=False)
+    key = models.CharField(max_length=255)
+    value = models.JSONField()
+    measured_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("key",)
+        verbose_name_plural = "latest telemetry"
+        constraints = (models.UniqueConstraint(fields=("device", "key"), name="telemetry_once_per_device_and_key"),)
+
+    def __str__(self) -> str:
+        return self.key

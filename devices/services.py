@@ -1,0 +1,95 @@
+"""What can be done to devices, and what devices do with their credentials."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from devices.credentials import Credentials, generated_token
+from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
+from profiles.choices import AttributeScope
+from profiles.models import DeviceProfile
+
+PROVISION_STATE = "provisionState"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One telemetry value: a string, boolean, number, object or array, and when it was measured."""
+
+    key: str
+    value: Any
+    measured_at: datetime
+
+
+@transaction.atomic
+def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials | None = None, **fields: Any) -> Device:
+    """Return a new pre-provisioned device with `credentials` (default: a generated token) and the profile's attributes.
+
+    Raises ValidationError when a value does not fit or is taken, and then nothing was made.
+    """
+    device = Device(name=name.strip(), profile=profile, **fields)
+    device.full_clean()
+    device.save(force_insert=True)
+    row = DeviceCredentials(device=device)
+    row.set(credentials or generated_token())
+    row.full_clean()
+    row.save(force_insert=True)
+    DeviceAttribute.objects.bulk_create(default_attributes(device, profile))
+    return device
+
+
+def default_attributes(device: Device, profile: DeviceProfile) -> list[DeviceAttribute]:
+    """Return the attributes, unsaved, that every new device of `profile` has."""
+    return [
+        DeviceAttribute(device=device, scope=entry["scope"], key=entry["key"], value=entry["value"])
+        for entry in profile.default_attributes
+    ]
+
+
+@transaction.atomic
+def device_reset_provisioning(*, device: Device) -> None:
+    """Let `device` provision once more: it is pre-provisioned again, and keeps its credentials until then."""
+    Device.objects.filter(pk=device.pk).update(
+        provisioned_at=None, provisioned_with=None, retry_id="", first_used_at=None, updated_at=timezone.now()
+    )
+    DeviceAttribute.objects.filter(device=device, scope=AttributeScope.SERVER, key=PROVISION_STATE).delete()
+
+
+@transaction.atomic
+def telemetry_save(*, device: Device, readings: Iterable[Reading]) -> None:
+    """Keep the newest reading of each key; one that is older than what is kept already is dropped."""
+    newest: dict[str, Reading] = {}
+    for reading in readings:
+        if reading.key not in newest or reading.measured_at >= newest[reading.key].measured_at:
+            newest[reading.key] = reading
+    kept = LatestTelemetry.objects.select_for_update().filter(device=device, key__in=newest)
+    for key, measured_at in kept.order_by("key").values_list("key", "measured_at"):
+        if measured_at > newest[key].measured_at:
+            del newest[key]
+    LatestTelemetry.objects.bulk_create(
+        [
+            LatestTelemetry(device=device, key=key, value=reading.value, measured_at=reading.measured_at)
+            for key, reading in sorted(newest.items())
+        ],
+        update_conflicts=True,
+        unique_fields=["device", "key"],
+        update_fields=["value", "measured_at"],
+    )
+
+
+def client_attributes_save(*, device: Device, values: dict[str, Any]) -> None:
+    """Set attributes that the device reports about itself, in scope client."""
+    now = timezone.now()
+    DeviceAttribute.objects.bulk_create(
+        [
+            DeviceAttribute(device=device, scope=AttributeScope.CLIENT, key=key, value=value, updated_at=now)
+            for key, value in sorted(values.items())
+        ],
+        update_conflicts=True,
+        unique_fields=["device", "scope", "key"],
+        update_fields=["value", "updated_at"],
+    )

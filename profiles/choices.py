@@ -1,0 +1,17 @@
+"""Words that profiles use, as on the wire (protocol.md)."""
+
+from django.db import models
+
+
+class Strategy(models.TextChoices):
+    DISABLED = "DISABLED", "Disabled"
+    ALLOW_CREATE = "ALLOW_CREATE_NEW_DEVICES", "Allow to create new devices"
+    CHECK_PRE_PROVISIONED = "CHECK_PRE_PROVISIONED_DEVICES", "Check for pre-provisioned devices"
+
+
+class AttributeScope(models.TextChoices):
+    """Who may see or set a device's attribute."""
+
+    SERVER = "SERVER_SCOPE", "Server: only the server reads and sets it"
+    SHARED = "SHARED_SCOPE", "Shared: the server sets it, the device reads it"
+    CLIENT = "CLIENT_SCOPE", "Client: the device sets it"

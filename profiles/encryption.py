@@ -1,0 +1,64 @@
+"""Secrets at rest: encryption of values that must be shown again, keyed digests of values that are looked up."""
+
+import hashlib
+import hmac
+from functools import lru_cache
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+
+
+class DecryptionFailed(Exception):
+    """A stored value was encrypted under a key that ENCRYPTION_KEYS no longer has."""
+
+
+@lru_cache(maxsize=4)
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    try:
+        return MultiFernet([Fernet(key) for key in keys])
+    except ValueError as err:
+        raise ImproperlyConfigured("ENCRYPTION_KEYS must hold one or more Fernet keys, newest first.") from err
+
+
+def encrypt(plain: str) -> str:
+    """Return `plain` encrypted under the newest key, as ASCII text."""
+    return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(plain.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """Return the text that `encrypt` was given. Raises DecryptionFailed when no key fits."""
+    try:
+        return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(token.encode()).decode()
+    except InvalidToken:
+        # `from None`: the cause would carry nothing but the cipher text.
+        raise DecryptionFailed("No key in ENCRYPTION_KEYS decrypts a stored value.") from None
+
+
+def reencrypt(token: str) -> str:
+    """Return `token` encrypted anew under the newest key. Raises DecryptionFailed when no key fits."""
+    try:
+        return _fernet(tuple(settings.ENCRYPTION_KEYS)).rotate(token.encode()).decode()
+    except InvalidToken:
+        raise DecryptionFailed("No key in ENCRYPTION_KEYS decrypts a stored value.") from None
+
+
+def lookup_id(purpose: str, *parts: str) -> str:
+    """Return the HMAC-SHA256 of `parts` under LOOKUP_KEY, 64 hex digits.
+
+    `purpose` separates uses from each other. Parts are length-prefixed, so ("ab", "c") and ("a", "bc") differ.
+    """
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in (text.encode() for text in (purpose, *parts)))
+    return hmac.new(settings.LOOKUP_KEY.encode(), message, hashlib.sha256).hexdigest()
+
+
+class EncryptedTextField(models.TextField[str, str]):
+    """A text that is encrypted in the database and plain in Python. It cannot be filtered by."""
+
+    def from_db_value(self, value: str | None, *_: Any) -> str | None:
+        return value if value is None else decrypt(value)
+
+    def get_prep_value(self, value: Any) -> str | None:
+        return value if value is None else encrypt(str(value))

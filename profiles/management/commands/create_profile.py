@@ -1,0 +1,39 @@
+"""`manage.py create_profile NAME --strategy …`: make a device profile with its first key."""
+
+import json
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from profiles.choices import Strategy
+from profiles.services import profile_create
+
+
+class Command(BaseCommand):
+    help = "Make a device profile and print its id, provision key and secret."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name")
+        parser.add_argument("--strategy", required=True, choices=Strategy.values)
+        parser.add_argument("--key", help="provision key, 16 characters or more (default: generated)")
+        parser.add_argument("--secret", help="provision secret, 16 characters or more (default: generated)")
+        parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+
+    def handle(self, *, name: str, strategy: str, key: str | None, secret: str | None, **options: Any) -> None:
+        try:
+            profile, made = profile_create(name=name, strategy=strategy, key=key, secret=secret)
+        except ValidationError as err:
+            problems = [f"{field}: {' '.join(texts)}" for field, texts in err.message_dict.items()]
+            raise CommandError("The profile was not made. " + " ".join(problems)) from None
+        if options["json"]:
+            values = {
+                "id": str(profile.id),
+                "name": profile.name,
+                "strategy": profile.strategy,
+                "key": made.key,
+                "secret": made.secret,
+            }
+            self.stdout.write(json.dumps(values))
+            return
+        self.stdout.write(f"id      {profile.id}\nkey     {made.key}\nsecret  {made.secret}")

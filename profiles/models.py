@@ -1,0 +1,134 @@
+"""Device profiles and their provisioning keys."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from uuid_utils.compat import uuid7
+
+from profiles.choices import AttributeScope, Strategy
+from profiles.encryption import EncryptedTextField
+
+
+def new_id() -> uuid.UUID:
+    """Return a new UUID of version 7: random, and in index order by time."""
+    return uuid7()
+
+
+class DeviceProfile(models.Model):
+    """One device model or production batch and the rules for its first day, e.g. "DHT11 sensor, 2026"."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=255, unique=True)
+    description = models.TextField(blank=True)
+    strategy = models.CharField(max_length=32, choices=Strategy.choices, default=Strategy.DISABLED)
+
+    allow_access_token = models.BooleanField(default=True, help_text="Devices may bring an access token of their own.")
+    allow_mqtt_basic = models.BooleanField(default=True, help_text="Devices may bring an MQTT client id, user name and password.")
+    allow_x509 = models.BooleanField(default=True, help_text="Devices may bring an X.509 certificate.")
+    allow_own_credentials = models.BooleanField(
+        default=False,
+        help_text="Pre-provisioned devices may bring their own credentials in place of the stored ones.",
+    )
+    allow_gateways = models.BooleanField(default=True, help_text="Devices may declare themselves gateways.")
+    name_pattern = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="Names that devices may choose, with * and ? as wildcards, e.g. DHT11-*. Empty: any name.",
+    )
+    min_token_length = models.PositiveSmallIntegerField(
+        default=8, help_text="Characters that a device's own token must have at least."
+    )
+    retry_window_s = models.PositiveIntegerField(
+        "retry window",
+        default=0,
+        help_text="Seconds in which the very same request may be repeated, until the credentials are first used. 0: never.",
+    )
+    default_attributes = models.JSONField(
+        default=list, blank=True, help_text='Attributes of every new device: [{"key": …, "value": …, "scope": "SERVER_SCOPE"}].'
+    )
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (
+            models.CheckConstraint(condition=Q(strategy__in=Strategy.values), name="profile_strategy_known"),
+            models.CheckConstraint(condition=~Q(name=""), name="profile_name_not_empty"),
+            models.CheckConstraint(condition=Q(min_token_length__range=(1, 255)), name="profile_min_token_length_range"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        validate_default_attributes(self.default_attributes)
+
+
+class ProvisioningKey(models.Model):
+    """A key and secret by which devices of one profile identify themselves, e.g. "factory A, spring".
+
+    A profile may have several live ones at once, so that rotating overlaps and a leaked one is cut off alone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    profile = models.ForeignKey(DeviceProfile, on_delete=models.CASCADE, related_name="keys")
+    key = models.CharField("provision device key", max_length=255, unique=True)
+    secret = EncryptedTextField("provision device secret")
+    label = models.CharField(max_length=255, blank=True, help_text="What this key is for, e.g. a factory or a batch.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on the key is refused. Empty: never.")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    use_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Devices that may provision with it. Empty: any number."
+    )
+    # Counted only where there is a use limit, since the row is then a lock; else from the devices.
+    uses = models.PositiveIntegerField(default=0, editable=False)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "provisioning key"
+        constraints = (
+            models.CheckConstraint(condition=~Q(key=""), name="provisioning_key_not_empty"),
+            models.CheckConstraint(
+                condition=Q(use_limit=None) | Q(uses__lte=models.F("use_limit")), name="provisioning_key_uses_within_limit"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.label or f"key of {self.created_at:%Y-%m-%d}"
+
+    def __repr__(self) -> str:
+        return f"<ProvisioningKey {self.pk}>"
+
+    def is_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.use_limit is not None and self.uses >= self.use_limit
+
+
+def validate_default_attributes(value: Any) -> None:
+    """Raise ValidationError unless `value` is a list of `{"key": text, "value": any, "scope": AttributeScope}`."""
+    if not isinstance(value, list):
+        raise ValidationError({"default_attributes": "A list of attributes is needed."})
+    seen = set()
+    for entry in value:
+        if not isinstance(entry, dict) or set(entry) != {"key", "value", "scope"}:
+            raise ValidationError({"default_attributes": "Each attribute needs key, value and scope, and nothing else."})
+        key, scope = entry["key"], entry["scope"]
+        if not isinstance(key, str) or not key.strip() or len(key) > 255:
+            raise ValidationError({"default_attributes": "An attribute's key needs 1 to 255 characters."})
+        if scope not in AttributeScope.values:
+            raise ValidationError(
+                {"default_attributes": f"The scope of {key!r} must be one of {', '.join(AttributeScope.values)}."}
+            )
+        if (key, scope) in seen:
+            raise ValidationError({"default_attributes": f"{key!r} stands twice in {scope}."})
+        seen.add((key, scope))

@@ -1,0 +1,96 @@
+"""What can be done to profiles and their keys."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Model
+from django.utils import timezone
+
+from profiles.encryption import EncryptedTextField
+from profiles.models import DeviceProfile, ProvisioningKey
+from profiles.random_text import random_alphanumeric
+from profiles.text import has_control_characters
+
+MIN_SECRET_LENGTH = 16
+MAX_SECRET_LENGTH = 255
+ROTATE_CHUNK = 500
+
+
+@transaction.atomic
+def profile_create(
+    *, name: str, strategy: str, key: str | None = None, secret: str | None = None, **fields: Any
+) -> tuple[DeviceProfile, ProvisioningKey]:
+    """Return a new profile and its first key. Raises ValidationError, and then nothing was made.
+
+    Key and secret are generated where not given.
+    """
+    profile = DeviceProfile(name=name.strip(), strategy=strategy, **fields)
+    profile.full_clean()
+    profile.save(force_insert=True)
+    return profile, key_create(profile=profile, key=key, secret=secret)
+
+
+def key_create(
+    *, profile: DeviceProfile, key: str | None = None, secret: str | None = None, label: str = "", **limits: Any
+) -> ProvisioningKey:
+    """Return a new live key of `profile`; the others go on working. Raises ValidationError."""
+    errors = {
+        field: problem
+        for field, value in (("key", key), ("secret", secret))
+        if value is not None and (problem := _problem_with(value))
+    }
+    if errors:
+        raise ValidationError(errors)
+    made = ProvisioningKey(
+        profile=profile,
+        key=key or random_alphanumeric(),
+        secret=secret or random_alphanumeric(),
+        label=label,
+        **limits,
+    )
+    made.full_clean()
+    made.save(force_insert=True)
+    return made
+
+
+def key_revoke(*, key: ProvisioningKey) -> bool:
+    """End `key` at once and everywhere. Returns False when it was revoked before."""
+    return ProvisioningKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+
+
+def _problem_with(value: str) -> str:
+    if not MIN_SECRET_LENGTH <= len(value) <= MAX_SECRET_LENGTH:
+        return f"It needs {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} characters."
+    if has_control_characters(value) or value != value.strip():
+        return "It must have no control characters, and no blanks around it."
+    return ""
+
+
+def encryption_rotate() -> dict[str, int]:
+    """Re-encrypt every encrypted field of every model under the newest key, row locks held a chunk at a time.
+
+    Returns the number of rows by model. Safe to run while the service runs, and to run again.
+    """
+    counts = {}
+    for model in apps.get_models():
+        fields = [field.name for field in model._meta.concrete_fields if isinstance(field, EncryptedTextField)]
+        if fields:
+            counts[model.__name__] = sum(_rotate_chunks(model, fields))
+    return counts
+
+
+def _rotate_chunks(model: type[Model], fields: list[str]) -> Iterator[int]:
+    rows = model._default_manager.order_by("pk").only("pk", *fields)
+    last = None
+    while True:
+        with transaction.atomic():
+            after = rows if last is None else rows.filter(pk__gt=last)
+            chunk = list(after.select_for_update(of=("self",))[:ROTATE_CHUNK])
+            if not chunk:
+                return
+            model._default_manager.bulk_update(chunk, fields)
+        last = chunk[-1].pk
+        yield len(chunk)

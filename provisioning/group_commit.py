@@ -1,0 +1,135 @@
+"""The queue in front of `provision_batch`: requests that come at the same time share one transaction.
+
+There is no timer: whatever waits when the drainer is free makes the next batch. So a lone request waits for nobody,
+and under load the batches grow by themselves. Measured reasons: docs/architecture.md.
+"""
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from provisioning import guesses
+from provisioning.choices import Reason
+from provisioning.errors import Unavailable
+from provisioning.guesses import Rejection
+from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
+from provisioning.services import provision_batch
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 64
+# Beyond this many waiting requests a new one is told to come back: its sender would have given up before its turn.
+MAX_WAITING = 5_000
+
+Provision = Callable[[Sequence[ProvisionRequest]], list[ProvisionOutcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    request: ProvisionRequest
+    outcome: "Future[ProvisionOutcome]"
+
+
+class GroupCommit:
+    """One queue and one drainer thread, started by the first request. Safe to call from any thread."""
+
+    def __init__(self, provision: Provision = provision_batch) -> None:
+        self._provision = provision
+        self._queue: queue.Queue[_Waiting | Rejection | None] = queue.Queue(MAX_WAITING)
+        self._lock = threading.Lock()
+        self._drainer: threading.Thread | None = None
+        self._pid = 0
+        self._closed = False
+
+    def submit(self, request: ProvisionRequest) -> "Future[ProvisionOutcome]":
+        """Return a future of the outcome of `request`; its exception is Unavailable where there is none."""
+        waiting = _Waiting(request, Future())
+        # Running, so that a caller who stops waiting cannot cancel what may be committed already.
+        waiting.outcome.set_running_or_notify_cancel()
+        if not self._put(waiting):
+            waiting.outcome.set_exception(Unavailable("Too many requests are waiting."))
+        return waiting.outcome
+
+    def note_unreadable(self, origin: Origin, detail: str) -> None:
+        """Have a request counted that could not be read. Nobody waits for it, and it is dropped when the queue is full."""
+        self._put(Rejection(origin, Reason.MALFORMED, detail=detail[:255]))
+
+    def close(self) -> None:
+        """Finish what is waiting, then stop. What is submitted afterwards is refused."""
+        with self._lock:
+            self._closed = True
+            drainer = self._drainer
+        if drainer and self._pid == os.getpid():
+            self._queue.put(None)
+            drainer.join()
+
+    def _put(self, item: _Waiting | Rejection) -> bool:
+        with self._lock:
+            if self._closed:
+                return False
+            if self._drainer is None or self._pid != os.getpid():
+                self._start()
+            try:
+                self._queue.put_nowait(item)
+            except queue.Full:
+                return False
+            return True
+
+    def _start(self) -> None:
+        if self._pid and self._pid != os.getpid():
+            # Threads do not survive a fork, and what waited belongs to the parent.
+            self._queue = queue.Queue(MAX_WAITING)
+        self._pid = os.getpid()
+        self._drainer = threading.Thread(target=self._drain, name="group-commit", daemon=True)
+        self._drainer.start()
+
+    def _drain(self) -> None:
+        stopping = False
+        while not stopping:
+            items = self._next_batch()
+            stopping = None in items
+            try:
+                self._serve([item for item in items if item is not None])
+            except Exception:
+                log.exception("The group commit failed; it goes on with the next batch")
+        connection.close()
+
+    def _next_batch(self) -> list[_Waiting | Rejection | None]:
+        items = [self._queue.get()]
+        while len(items) < MAX_BATCH and items[-1] is not None:
+            try:
+                items.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return items
+
+    def _serve(self, items: Sequence[_Waiting | Rejection]) -> None:
+        batch = [item for item in items if isinstance(item, _Waiting)]
+        try:
+            outcomes = self._provision([item.request for item in batch]) if batch else []
+        except Exception as err:
+            # Whatever happened, nobody is left waiting.
+            if not isinstance(err, Unavailable):
+                log.exception("A batch failed unexpectedly")
+            answer = err if isinstance(err, Unavailable) else Unavailable("The batch failed.")
+            for item in batch:
+                item.outcome.set_exception(answer)
+        else:
+            for item, outcome in zip(batch, outcomes, strict=True):
+                item.outcome.set_result(outcome)
+        rejections = [item for item in items if isinstance(item, Rejection)]
+        try:
+            guesses.count(rejections, timezone.now())
+        except DatabaseError:
+            log.warning("Unreadable requests could not be counted")
+
+
+# The queue of this process.
+group_commit = GroupCommit()

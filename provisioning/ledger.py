@@ -1,0 +1,108 @@
+"""Reading what a batch must know, and writing what it decided: a fixed number of statements for any size."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import IntegrityError
+from django.db.models import Case, Field, Value, When
+
+from devices.models import Device, DeviceAttribute, DeviceCredentials
+from devices.services import PROVISION_STATE, default_attributes
+from profiles.choices import AttributeScope
+from profiles.models import ProvisioningKey
+from provisioning.admission import Admitted
+from provisioning.strategies import Ledger
+
+PROVISIONED = "provisioned"
+
+
+def read_ledger(admitted: Iterable[Admitted], now: datetime) -> Ledger:
+    """Return what the database knows of the names, credentials and limited keys of `admitted`.
+
+    Keys with a use limit and existing devices are locked, in this order and each sorted, so that two batches never
+    wait for each other in a circle. At most three statements.
+    """
+    asked = list(admitted)
+    key_ids = {one.key.pk for one in asked if one.key.use_limit is not None}
+    names = {one.name for one in asked}
+    ids = {one.credentials.credentials_id for one in asked if one.credentials}
+    return Ledger(
+        now=now,
+        limited_keys=_locked_keys(key_ids) if key_ids else {},
+        devices=_locked_devices(names) if names else {},
+        owners=_owners(ids) if ids else {},
+    )
+
+
+def write_ledger(ledger: Ledger) -> None:
+    """Write everything that was decided. Raises IntegrityError when another transaction was first to take something."""
+    _insert_devices(ledger)
+    _claim_devices(ledger)
+    _write_attributes(ledger)
+    limited = list(ledger.limited_keys.values())
+    if limited:
+        ProvisioningKey.objects.bulk_update(limited, ["uses"])
+
+
+def _locked_keys(key_ids: set[uuid.UUID]) -> dict[uuid.UUID, ProvisioningKey]:
+    locked = ProvisioningKey.objects.select_for_update(no_key=True).filter(pk__in=key_ids).order_by("pk")
+    return {key.pk: key for key in locked}
+
+
+def _locked_devices(names: set[str]) -> dict[str, Device]:
+    # no_key: other transactions may go on writing rows that refer to these devices.
+    locked = Device.objects.select_for_update(of=("self",), no_key=True).filter(name__in=names)
+    return {device.name: device for device in locked.select_related("credentials").order_by("name")}
+
+
+def _owners(ids: set[str]) -> dict[str, uuid.UUID]:
+    return dict(DeviceCredentials.objects.filter(credentials_id__in=ids).values_list("credentials_id", "device_id"))
+
+
+def _insert_devices(ledger: Ledger) -> None:
+    if ledger.created:
+        Device.objects.bulk_create(sorted(ledger.created, key=lambda device: device.name))
+    if ledger.new_credentials:
+        DeviceCredentials.objects.bulk_create(sorted(ledger.new_credentials, key=lambda row: row.credentials_id))
+
+
+def _claim_devices(ledger: Ledger) -> None:
+    if not ledger.claimed:
+        return
+    claimed = Device.objects.filter(pk__in=[device.pk for device in ledger.claimed], provisioned_at=None).update(
+        provisioned_at=ledger.now,
+        updated_at=ledger.now,
+        first_used_at=None,
+        provisioned_with=_per_row(ledger.claimed, "provisioned_with"),
+        retry_id=_per_row(ledger.claimed, "retry_id"),
+        gateway=_per_row(ledger.claimed, "gateway"),
+    )
+    if claimed != len(ledger.claimed):
+        raise IntegrityError("A device that was read as not provisioned has been provisioned since.")
+    if ledger.changed_credentials:
+        DeviceCredentials.objects.bulk_update(ledger.changed_credentials, ["type", "credentials_id", "value"])
+
+
+def _per_row(rows: list[Device], field_name: str) -> Case:
+    """Return the value that each of `rows` has in `field_name`, as one SQL expression."""
+    field = Device._meta.get_field(field_name)
+    assert isinstance(field, Field)
+    whens = (When(pk=row.pk, then=Value(getattr(row, field.attname), output_field=field)) for row in rows)
+    return Case(*whens, output_field=field)
+
+
+def _write_attributes(ledger: Ledger) -> None:
+    defaults = [row for device in ledger.created for row in default_attributes(device, device.profile)]
+    states = [
+        DeviceAttribute(device=device, scope=AttributeScope.SERVER, key=PROVISION_STATE, value=PROVISIONED, updated_at=ledger.now)
+        for device in (*ledger.created, *ledger.claimed)
+    ]
+    rows = [row for row in defaults if (row.scope, row.key) != (AttributeScope.SERVER, PROVISION_STATE)] + states
+    if rows:
+        DeviceAttribute.objects.bulk_create(
+            sorted(rows, key=lambda row: (row.device_id, row.scope, row.key)),
+            update_conflicts=True,
+            unique_fields=["device", "scope", "key"],
+            update_fields=["value", "updated_at"],
+        )

@@ -1,0 +1,46 @@
+"""The values that cross from a transport to the core and back. None of them shows a secret in its repr."""
+
+import uuid
+from dataclasses import dataclass, field
+
+from devices.credentials import Credentials
+from provisioning.choices import ProvisionStatus, Reason, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from. `address` is "" where the transport does not tell."""
+
+    transport: Transport
+    address: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionRequest:
+    """A well-formed request, as any transport decodes it (protocol.md, *Request*).
+
+    `credentials` is None when the device brought none, and is not yet checked otherwise.
+    """
+
+    origin: Origin
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    device_name: str | None = None
+    credentials: Credentials | None = field(default=None, repr=False)
+    lwm2m: bool = False
+    gateway: bool = False
+    idempotency_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionOutcome:
+    """What became of a request. `detail` and `reason` are for the operator, the rest is for the device."""
+
+    status: ProvisionStatus
+    reason: Reason
+    detail: str = ""
+    device_id: uuid.UUID | None = None
+    device_name: str = ""
+    credentials: Credentials | None = field(default=None, repr=False)
+    retry_after_s: int = 0

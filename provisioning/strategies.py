@@ -1,0 +1,144 @@
+"""The provision strategies: what an admitted request becomes, given what is in the database.
+
+They decide on a Ledger, which holds what a batch has read and what it is about to write. Each decision sees the
+ones before it, so a batch comes to what its requests would have come to one at a time. No statement is run here.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from devices.credentials import Credentials, generated_token
+from devices.models import Device, DeviceCredentials
+from profiles.choices import Strategy
+from profiles.models import ProvisioningKey
+from provisioning.admission import Admitted
+from provisioning.choices import ProvisionStatus, Reason
+from provisioning.errors import NotFound, Refused
+from provisioning.messages import ProvisionOutcome
+from provisioning.retries import may_repeat
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What one batch knows and decides.
+
+    `devices` are by name, each with its `credentials`. `owners` are device ids by credentials id. Keys with a use
+    limit stand in `limited_keys`, locked; the others are not counted.
+    """
+
+    now: datetime
+    devices: dict[str, Device]
+    owners: dict[str, uuid.UUID]
+    limited_keys: dict[uuid.UUID, ProvisioningKey]
+    created: list[Device] = field(default_factory=list)
+    claimed: list[Device] = field(default_factory=list)
+    new_credentials: list[DeviceCredentials] = field(default_factory=list)
+    changed_credentials: list[DeviceCredentials] = field(default_factory=list)
+
+    def spend(self, key: ProvisioningKey) -> None:
+        """Count one use of `key`. Raises NotFound when none is left."""
+        limited = self.limited_keys.get(key.pk)
+        if limited is None:
+            return
+        if limited.is_used_up:
+            raise NotFound(Reason.KEY_USED_UP)
+        limited.uses += 1
+
+    def check_free(self, credentials: Credentials, device_id: uuid.UUID | None = None) -> None:
+        """Raise Refused when `credentials` belong to another device than `device_id`."""
+        owner = self.owners.get(credentials.credentials_id)
+        if owner not in (None, device_id):
+            raise Refused(Reason.CREDENTIALS_TAKEN, f"The supplied credentials belong to device {owner}.")
+
+
+def decide(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
+    """Return the outcome of `asked`, and note in `ledger` what it takes. Raises NotFound or Refused."""
+    if asked.profile.strategy == Strategy.ALLOW_CREATE:
+        return _create(asked, ledger)
+    return _claim(asked, ledger)
+
+
+def _create(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
+    """Allow to create new devices: the name must be new, in any profile."""
+    existing = ledger.devices.get(asked.name)
+    if existing is not None:
+        return _repeat(asked, existing, ledger, otherwise=Reason.NAME_TAKEN)
+    if asked.credentials:
+        ledger.check_free(asked.credentials)
+    ledger.spend(asked.key)
+
+    device = Device(name=asked.name, profile=asked.profile, gateway=asked.request.gateway, created_at=ledger.now)
+    _give_credentials(device, asked.credentials or generated_token(), ledger)
+    _mark_provisioned(device, asked, ledger)
+    ledger.devices[device.name] = device
+    ledger.created.append(device)
+    return _success(device, Reason.CREATED)
+
+
+def _claim(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
+    """Check for pre-provisioned devices: the device must exist in this profile and not be provisioned."""
+    device = ledger.devices.get(asked.name)
+    if device is None:
+        raise Refused(Reason.DEVICE_UNKNOWN)
+    if device.profile_id != asked.profile.pk:
+        raise Refused(Reason.DEVICE_IN_OTHER_PROFILE)
+    if device.provisioned_at is not None:
+        return _repeat(asked, device, ledger, otherwise=Reason.ALREADY_PROVISIONED)
+    if device.blocked:
+        raise Refused(Reason.DEVICE_BLOCKED)
+    if asked.credentials:
+        ledger.check_free(asked.credentials, device.pk)
+    ledger.spend(asked.key)
+
+    if not hasattr(device, "credentials"):
+        _give_credentials(device, asked.credentials or generated_token(), ledger)
+    elif asked.credentials:
+        _change_credentials(device.credentials, asked.credentials, ledger)
+    device.gateway = device.gateway or asked.request.gateway
+    device.first_used_at = None
+    _mark_provisioned(device, asked, ledger)
+    ledger.claimed.append(device)
+    return _success(device, Reason.CLAIMED)
+
+
+def _give_credentials(device: Device, credentials: Credentials, ledger: Ledger) -> None:
+    row = DeviceCredentials(device=device)
+    row.set(credentials)
+    ledger.owners[row.credentials_id] = device.pk
+    ledger.new_credentials.append(row)
+
+
+def _change_credentials(row: DeviceCredentials, credentials: Credentials, ledger: Ledger) -> None:
+    ledger.owners.pop(row.credentials_id, None)
+    row.set(credentials)
+    ledger.owners[row.credentials_id] = row.device_id
+    ledger.changed_credentials.append(row)
+
+
+def _mark_provisioned(device: Device, asked: Admitted, ledger: Ledger) -> None:
+    device.provisioned_at = ledger.now
+    device.provisioned_with = asked.key
+    device.retry_id = asked.retry_id
+
+
+def _repeat(asked: Admitted, device: Device, ledger: Ledger, *, otherwise: Reason) -> ProvisionOutcome:
+    """Return the earlier answer when `asked` repeats the request that got it. Raises Refused when not."""
+    same_profile = device.profile_id == asked.profile.pk
+    if device.blocked and same_profile:
+        raise Refused(Reason.DEVICE_BLOCKED)
+    if may_repeat(device, request=asked.request, retry_digest=asked.retry_id, profile=asked.profile, now=ledger.now):
+        return _success(device, Reason.REPEATED)
+    if same_profile and device.provisioned_at is not None and (device.first_used_at or asked.request.idempotency_key):
+        raise Refused(Reason.SECOND_DEVICE)
+    raise Refused(otherwise)
+
+
+def _success(device: Device, reason: Reason) -> ProvisionOutcome:
+    return ProvisionOutcome(
+        ProvisionStatus.SUCCESS,
+        reason,
+        device_id=device.pk,
+        device_name=device.name,
+        credentials=device.credentials.unpacked(),
+    )

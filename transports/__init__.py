@@ -1,0 +1,1 @@
+"""The edges: HTTP, MQTT and CoAP. Each decodes, calls one service, and encodes."""

@@ -1,0 +1,99 @@
+"""What devices send once they have credentials: telemetry and attributes, as JSON.
+
+Source of the forms: protocol.md, *With the credentials afterwards*.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from django.utils import timezone
+
+from devices.services import Reading
+from profiles.text import MAX_TEXT_LENGTH
+
+MAX_KEYS = 1_000
+MAX_DEPTH = 32
+
+
+class BadDeviceData(Exception):
+    """Telemetry or attributes that cannot be read. Its text goes to the device."""
+
+
+def decode_telemetry(body: bytes) -> list[Reading]:
+    """Return the readings in `body`: `{key: value}`, `{"ts": ms, "values": {…}}`, or an array of either. Raises BadDeviceData."""
+    document = _parse(body)
+    entries = document if isinstance(document, list) else [document]
+    now = timezone.now()
+    readings = [reading for entry in entries for reading in _readings(entry, now)]
+    if len(readings) > MAX_KEYS:
+        raise BadDeviceData(f"More than {MAX_KEYS} values in one message.")
+    return readings
+
+
+def decode_attributes(body: bytes) -> dict[str, Any]:
+    """Return the attributes in `body`, one object; a null is skipped. Raises BadDeviceData."""
+    values = _values(_parse(body))
+    if len(values) > MAX_KEYS:
+        raise BadDeviceData(f"More than {MAX_KEYS} attributes in one message.")
+    return values
+
+
+def _readings(entry: Any, now: datetime) -> list[Reading]:
+    if isinstance(entry, dict) and "ts" in entry and isinstance(entry.get("values"), dict):
+        return [Reading(key, value, _time(entry["ts"])) for key, value in _values(entry["values"]).items()]
+    return [Reading(key, value, now) for key, value in _values(entry).items()]
+
+
+def _values(entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise BadDeviceData("An object of keys and values is needed.")
+    for key, value in entry.items():
+        if not 0 < len(key) <= MAX_TEXT_LENGTH:
+            raise BadDeviceData(f"A key needs 1 to {MAX_TEXT_LENGTH} characters.")
+        _check_storable(key)
+        _check_storable(value)
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _time(milliseconds: Any) -> datetime:
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        raise BadDeviceData("ts must be a number of milliseconds.")
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise BadDeviceData("ts is out of range.") from None
+
+
+def _check_storable(value: Any, depth: int = 0) -> None:
+    """Raise BadDeviceData for what a database's JSON cannot hold: NUL and lone surrogates (RFC 8259 section 8.2)."""
+    if depth > MAX_DEPTH:
+        raise BadDeviceData("The value is nested too deeply.")
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise BadDeviceData("A text has NUL or half a surrogate pair.")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check_storable(key, depth + 1)
+            _check_storable(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_storable(inner, depth + 1)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise BadDeviceData("The body is not valid JSON.") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("out of range")
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")

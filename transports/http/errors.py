@@ -1,0 +1,30 @@
+"""Error pages: JSON for devices and programs, Django's own for people. Named in config/urls.py."""
+
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.views import defaults
+
+from transports.codecs import JSON
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _json(request, HTTPStatus.BAD_REQUEST, "Bad request.") or defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _json(request, HTTPStatus.FORBIDDEN, "Not allowed.") or defaults.permission_denied(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _json(request, HTTPStatus.NOT_FOUND, "No such path.") or defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _json(request, HTTPStatus.INTERNAL_SERVER_ERROR, "An error of the server.") or defaults.server_error(request)
+
+
+def _json(request: HttpRequest, status: HTTPStatus, text: str) -> HttpResponse | None:
+    if not request.path.startswith("/api/"):
+        return None
+    return HttpResponse(JSON.encode_error(text), status=status, content_type=JSON.content_type)

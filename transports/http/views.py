@@ -1,0 +1,97 @@
+"""What devices call over HTTP (protocol.md, *HTTP* and *With the credentials afterwards*)."""
+
+from http import HTTPStatus
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from devices.authentication import AuthenticationFailed, TokenShown, authenticate
+from devices.models import Device
+from provisioning.choices import Transport
+from transports.codecs import JSON
+from transports.codecs.device_data import BadDeviceData
+from transports.device_data import take_attributes, take_telemetry
+from transports.exchange import Reply, ReplyKind, exchange, too_large, unavailable
+from transports.http.addresses import client_address
+from transports.http.body import BodyTooLarge, read_body
+
+STATUS = {
+    ReplyKind.SUCCESS: HTTPStatus.OK,
+    # Deployed clients call raise_for_status before they look into the body.
+    ReplyKind.REFUSED: HTTPStatus.OK,
+    ReplyKind.MALFORMED: HTTPStatus.BAD_REQUEST,
+    ReplyKind.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ReplyKind.LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    ReplyKind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class DeviceView(APIView):
+    """A view for devices: who they are stands in the request itself, so none of DRF's authenticators or throttles runs."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+
+
+class ProvisionView(DeviceView):
+    """POST /api/v1/provision: a device asks for credentials."""
+
+    def post(self, request: Request) -> HttpResponse:
+        address = client_address(request._request)
+        try:
+            body = read_body(request._request)
+        except BodyTooLarge:
+            return response(too_large(Transport.HTTP, address))
+        key = request.headers.get("Idempotency-Key")
+        return response(exchange(body, Transport.HTTP, address, idempotency_key=key).result())
+
+
+class DeviceDataView(DeviceView):
+    """POST /api/v1/{token}/…: what a device sends; `take` keeps it."""
+
+    @staticmethod
+    def take(device: Device, body: bytes) -> None:
+        raise NotImplementedError
+
+    def post(self, request: Request, token: str) -> HttpResponse:
+        try:
+            device = authenticate(TokenShown(token))
+            self.take(device, read_body(request._request))
+        except AuthenticationFailed:
+            return HttpResponse(status=HTTPStatus.UNAUTHORIZED, content_type="text/plain")
+        except BodyTooLarge:
+            return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+        except BadDeviceData as err:
+            return _error(HTTPStatus.BAD_REQUEST, str(err))
+        except (OperationalError, InterfaceError):
+            return response(unavailable())
+        return HttpResponse(content_type="text/plain")
+
+
+class TelemetryView(DeviceDataView):
+    """POST /api/v1/{token}/telemetry."""
+
+    take = staticmethod(take_telemetry)
+
+
+class AttributesView(DeviceDataView):
+    """POST /api/v1/{token}/attributes."""
+
+    take = staticmethod(take_attributes)
+
+
+def response(reply: Reply) -> HttpResponse:
+    """Return `reply` as HTTP."""
+    answer = HttpResponse(reply.body, status=STATUS[reply.kind], content_type=reply.codec.content_type)
+    answer["Cache-Control"] = "no-store"
+    answer["X-Request-ID"] = reply.request_id
+    if reply.retry_after_s:
+        answer["Retry-After"] = str(reply.retry_after_s)
+    return answer
+
+
+def _error(status: HTTPStatus, text: str) -> HttpResponse:
+    return HttpResponse(JSON.encode_error(text), status=status, content_type=JSON.content_type)
