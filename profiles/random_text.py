@@ -10,4 +10,8 @@ RANDOM_LENGTH = 20
 
 def random_alphanumeric(length: int = RANDOM_LENGTH) -> str:
     """Return `length` characters of `[A-Za-z0-9]`, each uniformly random."""
-    return "".join(secrets.choice(ALPHANUMERIC) for _ in range(length))
+    text = ""
+    while len(text) < length:
+        # Bytes of 248 and above are thrown away: 248 is a multiple of 62, so that every character is equally likely.
+        text += "".join(ALPHANUMERIC[byte % 62] for byte in secrets.token_bytes(2 * length) if byte < 248)
+    return text[:length]

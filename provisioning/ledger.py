@@ -4,14 +4,16 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.db.models import Case, Field, Value, When
 
 from devices.models import Device, DeviceAttribute, DeviceCredentials
 from devices.services import PROVISION_STATE, default_attributes
 from profiles.choices import AttributeScope
 from profiles.models import ProvisioningKey
+from provisioning import postgres
 from provisioning.admission import Admitted
+from provisioning.models import ProvisionAttempt
 from provisioning.strategies import Ledger
 
 PROVISIONED = "provisioned"
@@ -35,14 +37,17 @@ def read_ledger(admitted: Iterable[Admitted], now: datetime) -> Ledger:
     )
 
 
-def write_ledger(ledger: Ledger) -> None:
-    """Write everything that was decided. Raises IntegrityError when another transaction was first to take something."""
-    _insert_devices(ledger)
-    _claim_devices(ledger)
-    _write_attributes(ledger)
-    limited = list(ledger.limited_keys.values())
-    if limited:
-        ProvisioningKey.objects.bulk_update(limited, ["uses"])
+def write_ledger(ledger: Ledger, attempts: list[ProvisionAttempt]) -> None:
+    """Write everything that was decided, and `attempts`. Raises IntegrityError when another transaction was first."""
+    ledger.created.sort(key=lambda device: device.name)
+    ledger.new_credentials.sort(key=lambda row: row.credentials_id)
+    attributes = _attributes(ledger)
+    if connection.vendor == "postgresql":
+        postgres.write(ledger, attributes, attempts)
+    else:
+        _write(ledger, attributes, attempts)
+    if ledger.limited_keys:
+        ProvisioningKey.objects.bulk_update(ledger.limited_keys.values(), ["uses"])
 
 
 def _locked_keys(key_ids: set[uuid.UUID]) -> dict[uuid.UUID, ProvisioningKey]:
@@ -60,11 +65,18 @@ def _owners(ids: set[str]) -> dict[str, uuid.UUID]:
     return dict(DeviceCredentials.objects.filter(credentials_id__in=ids).values_list("credentials_id", "device_id"))
 
 
-def _insert_devices(ledger: Ledger) -> None:
-    if ledger.created:
-        Device.objects.bulk_create(sorted(ledger.created, key=lambda device: device.name))
-    if ledger.new_credentials:
-        DeviceCredentials.objects.bulk_create(sorted(ledger.new_credentials, key=lambda row: row.credentials_id))
+def _write(ledger: Ledger, attributes: list[DeviceAttribute], attempts: list[ProvisionAttempt]) -> None:
+    """Write all rows of a batch with the ORM, on any database."""
+    Device.objects.bulk_create(ledger.created)
+    DeviceCredentials.objects.bulk_create(ledger.new_credentials)
+    _claim_devices(ledger)
+    DeviceAttribute.objects.bulk_create(
+        attributes,
+        update_conflicts=True,
+        unique_fields=["device", "scope", "key"],
+        update_fields=["value", "updated_at"],
+    )
+    ProvisionAttempt.objects.bulk_create(attempts)
 
 
 def _claim_devices(ledger: Ledger) -> None:
@@ -92,17 +104,13 @@ def _per_row(rows: list[Device], field_name: str) -> Case:
     return Case(*whens, output_field=field)
 
 
-def _write_attributes(ledger: Ledger) -> None:
+def _attributes(ledger: Ledger) -> list[DeviceAttribute]:
+    """Return the attributes of new devices and the provisionState of all, sorted so that locks are taken in one order."""
+    state = (AttributeScope.SERVER, PROVISION_STATE)
     defaults = [row for device in ledger.created for row in default_attributes(device, device.profile)]
     states = [
         DeviceAttribute(device=device, scope=AttributeScope.SERVER, key=PROVISION_STATE, value=PROVISIONED, updated_at=ledger.now)
         for device in (*ledger.created, *ledger.claimed)
     ]
-    rows = [row for row in defaults if (row.scope, row.key) != (AttributeScope.SERVER, PROVISION_STATE)] + states
-    if rows:
-        DeviceAttribute.objects.bulk_create(
-            sorted(rows, key=lambda row: (row.device_id, row.scope, row.key)),
-            update_conflicts=True,
-            unique_fields=["device", "scope", "key"],
-            update_fields=["value", "updated_at"],
-        )
+    rows = [row for row in defaults if (row.scope, row.key) != state] + states
+    return sorted(rows, key=lambda row: (row.device_id, row.scope, row.key))

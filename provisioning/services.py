@@ -101,14 +101,12 @@ def _decide_and_write(
                 outcomes.append(_failed(err))
         else:
             outcomes.append(admission)
-    write_ledger(ledger)
-    ProvisionAttempt.objects.bulk_create(
-        [
-            _attempt(request, outcome, keys[request.key], now)
-            for request, outcome in zip(requests, outcomes, strict=True)
-            if request.key in keys and _is_stored(outcome, keys[request.key], now)
-        ]
-    )
+    attempts = [
+        _attempt(request, outcome, keys[request.key], now)
+        for request, outcome in zip(requests, outcomes, strict=True)
+        if request.key in keys and _is_stored(outcome, keys[request.key], now)
+    ]
+    write_ledger(ledger, attempts)
     return outcomes
 
 
