@@ -103,7 +103,7 @@ _ATTEMPT: dict[str, Callable[[ProvisionAttempt], Any]] = {
 
 def write(ledger: Ledger, attributes: list[DeviceAttribute], attempts: list[ProvisionAttempt]) -> None:
     """Write all rows of a batch. Raises IntegrityError when another transaction was first to take something."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "now": ledger.now,
         **_arrays("device", ledger.created, _DEVICE),
         **_arrays("new", ledger.new_credentials, _CREDENTIALS),
