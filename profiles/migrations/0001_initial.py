@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('allow_gateways', models.BooleanField(default=True, help_text='Devices may declare themselves gateways.')),
                 ('name_pattern', models.CharField(blank=True, help_text='Names that devices may choose, with * and ? as wildcards, e.g. DHT11-*. Empty: any name.', max_length=255)),
                 ('min_token_length', models.PositiveSmallIntegerField(default=8, help_text="Characters that a device's own token must have at least.")),
-                ('retry_window_s', models.PositiveIntegerField(default=0, help_text='Seconds in which the very same request may be repeated after a lost reply, until the credentials are first used. 0: never.', verbose_name='retry window')),
+                ('retry_window_s', models.PositiveIntegerField(default=0, help_text='Seconds in which the very same request may be repeated, until the credentials are first used. 0: never.', verbose_name='retry window')),
                 ('default_attributes', models.JSONField(blank=True, default=list, help_text='Attributes of every new device: [{"key": …, "value": …, "scope": "SERVER_SCOPE"}].')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
