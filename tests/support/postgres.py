@@ -40,6 +40,12 @@ class Postgres:
         if self._server:
             self._server.stop(signal.SIGINT)
 
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._server
+        return self._server.process.pid
+
     def url(self, database: str) -> str:
         return f"postgres://firstlight@127.0.0.1:{self.port}/{database}"
 

@@ -1,0 +1,1 @@
+"""How fast is it? `make bench`, or `python -m benchmarks --help`."""
