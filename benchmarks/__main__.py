@@ -36,9 +36,8 @@ def main() -> None:
                 lost[name] += _lost(installation, names, outcome) if name != BASE else 0
                 print(f"round {number + 1} {name}: {outcome.per_second:,.0f} a second", flush=True)
         result = summary(outcomes, lost)
-        print(
-            f"\n{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, {options.devices:,} devices preloaded\n"
-        )
+        where = f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores"
+        print(f"\n{where}, {options.devices:,} devices preloaded\n")
         print(table(result))
         print("\n| process | CPU s | memory MiB |\n|---|---:|---:|")
         for name, used in usage(installation).items():
