@@ -143,6 +143,8 @@ _SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
 }
 _POSTGRES_OPTIONS = {
+    # Statements are planned once per connection. Off behind a pooler that hands transactions to any connection.
+    "prepare_threshold": 1 if env.bool("DATABASE_PREPARED", default=True) else None,
     "connect_timeout": 5,
     "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
 }

@@ -19,6 +19,14 @@ from provisioning.strategies import Ledger
 PROVISIONED = "provisioned"
 
 
+def blank_ledger(now: datetime) -> Ledger:
+    """Return a ledger that takes every name and all credentials for new, without asking.
+
+    What it leads to is right exactly if it can be written, which the unique constraints decide.
+    """
+    return Ledger(now=now, limited_keys={}, devices={}, owners={})
+
+
 def read_ledger(admitted: Iterable[Admitted], now: datetime) -> Ledger:
     """Return what the database knows of the names, credentials and limited keys of `admitted`.
 

@@ -1,13 +1,16 @@
-"""On PostgreSQL, everything that a batch has decided is written by one statement.
+"""On PostgreSQL, everything that a batch has decided is written by one prepared statement.
 
 It writes what `provisioning/ledger.py` writes with the ORM, row for row; nothing is decided here. One round trip in
-place of five, and none of the ORM's work per row: measured in docs/performance.md.
+place of five, planned once per connection, and none of the ORM's work per row: measured in docs/performance.md.
 """
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
+import psycopg
 from django.db import IntegrityError, connection
 
 from devices.models import Device, DeviceAttribute, DeviceCredentials
@@ -15,110 +18,149 @@ from profiles.encryption import encrypt
 from provisioning.models import ProvisionAttempt
 from provisioning.strategies import Ledger
 
-Row = TypeVar("Row")
 
-# Data-modifying parts of one WITH see the same snapshot (PostgreSQL manual, 7.8.4), which suits: no row is both
-# inserted and updated by one batch. Foreign keys are checked at the end of the statement or later.
-_WRITE = """
-WITH device AS (
-    INSERT INTO devices_device (id, name, label, description, profile_id, gateway, blocked, provisioned_at,
-                                provisioned_with_id, retry_id, created_at, updated_at)
-    SELECT id, name, '', '', profile_id, gateway, false, %(now)s, key_id, retry_id, %(now)s, %(now)s
-    FROM unnest(%(device_id)s::uuid[], %(device_name)s::text[], %(device_profile)s::uuid[], %(device_gateway)s::bool[],
-                %(device_key)s::uuid[], %(device_retry)s::text[]) AS row (id, name, profile_id, gateway, key_id, retry_id)
-), credentials AS (
-    INSERT INTO devices_devicecredentials (device_id, type, credentials_id, value, updated_at)
-    SELECT device_id, type, credentials_id, value, %(now)s
-    FROM unnest(%(new_device)s::uuid[], %(new_type)s::text[], %(new_id)s::text[], %(new_value)s::text[])
-        AS row (device_id, type, credentials_id, value)
-), claimed AS (
-    UPDATE devices_device
-    SET provisioned_at = %(now)s, updated_at = %(now)s, first_used_at = NULL,
-        provisioned_with_id = row.key_id, retry_id = row.retry_id, gateway = row.gateway
-    FROM unnest(%(claimed_id)s::uuid[], %(claimed_gateway)s::bool[], %(claimed_key)s::uuid[], %(claimed_retry)s::text[])
-        AS row (id, gateway, key_id, retry_id)
-    WHERE devices_device.id = row.id AND provisioned_at IS NULL
-    RETURNING 1
-), changed AS (
-    UPDATE devices_devicecredentials
-    SET type = row.type, credentials_id = row.credentials_id, value = row.value, updated_at = %(now)s
-    FROM unnest(%(changed_device)s::uuid[], %(changed_type)s::text[], %(changed_id)s::text[], %(changed_value)s::text[])
-        AS row (device_id, type, credentials_id, value)
-    WHERE devices_devicecredentials.device_id = row.device_id
-), attribute AS (
-    INSERT INTO devices_deviceattribute (id, device_id, scope, key, value, updated_at)
-    SELECT id, device_id, scope, key, value::jsonb, updated_at
-    FROM unnest(%(attribute_id)s::uuid[], %(attribute_device)s::uuid[], %(attribute_scope)s::text[], %(attribute_key)s::text[],
-                %(attribute_value)s::text[], %(attribute_at)s::timestamptz[])
-        AS row (id, device_id, scope, key, value, updated_at)
-    ON CONFLICT (device_id, scope, key) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at
-), attempt AS (
-    INSERT INTO provisioning_provisionattempt (id, created_at, transport, address, request_id, profile_id, key_id, device_name,
-                                               device_id, outcome, reason, detail)
-    SELECT id, %(now)s, transport, address, request_id, profile_id, key_id, device_name, device_id, outcome, reason, detail
-    FROM unnest(%(attempt_id)s::uuid[], %(attempt_transport)s::text[], %(attempt_address)s::text[], %(attempt_request)s::text[],
-                %(attempt_profile)s::uuid[], %(attempt_key)s::uuid[], %(attempt_name)s::text[], %(attempt_device)s::uuid[],
-                %(attempt_outcome)s::text[], %(attempt_reason)s::text[], %(attempt_detail)s::text[])
-        AS row (id, transport, address, request_id, profile_id, key_id, device_name, device_id, outcome, reason, detail)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """One data-modifying part of the statement: its SQL, and the array columns that its rows become.
+
+    `counted` parts must touch every row of theirs, else another transaction was first.
+    """
+
+    name: str
+    sql: str
+    columns: dict[str, tuple[str, Callable[[Any], Any]]]
+    counted: bool = False
+
+    def parameters(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+        return {f"{self.name}_{column}": [value(row) for row in rows] for column, (_, value) in self.columns.items()}
+
+    def text(self) -> str:
+        arrays = ", ".join(f"%({self.name}_{column})s::{kind}[]" for column, (kind, _) in self.columns.items())
+        rows = f"unnest({arrays}) AS row ({', '.join(self.columns)})"
+        return f"{self.name} AS ({self.sql.format(rows=rows)}{' RETURNING 1' if self.counted else ''})"
+
+
+_CREDENTIALS: dict[str, tuple[str, Callable[[DeviceCredentials], Any]]] = {
+    "device_id": ("uuid", lambda row: row.device_id),
+    "type": ("text", lambda row: str(row.type)),
+    "credentials_id": ("text", lambda row: row.credentials_id),
+    "value": ("text", lambda row: encrypt(row.value)),
+}
+_PROVISIONED: dict[str, tuple[str, Callable[[Device], Any]]] = {
+    "id": ("uuid", lambda row: row.pk),
+    "gateway": ("bool", lambda row: row.gateway),
+    "key_id": ("uuid", lambda row: row.provisioned_with_id),
+    "retry_id": ("text", lambda row: row.retry_id),
+}
+_CREATED = _Part(
+    "created",
+    """INSERT INTO devices_device (id, name, label, description, profile_id, gateway, blocked, provisioned_at,
+                                   provisioned_with_id, retry_id, created_at, updated_at)
+       SELECT id, name, '', '', profile_id, gateway, false, %(now)s, key_id, retry_id, %(now)s, %(now)s FROM {rows}
+       ON CONFLICT DO NOTHING""",
+    _PROVISIONED | {"name": ("text", lambda row: row.name), "profile_id": ("uuid", lambda row: row.profile_id)},
+    counted=True,
 )
-SELECT count(*) FROM claimed
-"""
-
-_DEVICE: dict[str, Callable[[Device], Any]] = {
-    "id": lambda row: row.pk,
-    "name": lambda row: row.name,
-    "profile": lambda row: row.profile_id,
-    "gateway": lambda row: row.gateway,
-    "key": lambda row: row.provisioned_with_id,
-    "retry": lambda row: row.retry_id,
-}
-_CREDENTIALS: dict[str, Callable[[DeviceCredentials], Any]] = {
-    "device": lambda row: row.device_id,
-    "type": lambda row: str(row.type),
-    "id": lambda row: row.credentials_id,
-    "value": lambda row: encrypt(row.value),
-}
-_ATTRIBUTE: dict[str, Callable[[DeviceAttribute], Any]] = {
-    "id": lambda row: row.pk,
-    "device": lambda row: row.device_id,
-    "scope": lambda row: str(row.scope),
-    "key": lambda row: row.key,
-    "value": lambda row: json.dumps(row.value),
-    "at": lambda row: row.updated_at,
-}
-_ATTEMPT: dict[str, Callable[[ProvisionAttempt], Any]] = {
-    "id": lambda row: row.pk,
-    "transport": lambda row: str(row.transport),
-    "address": lambda row: row.address,
-    "request": lambda row: row.request_id,
-    "profile": lambda row: row.profile_id,
-    "key": lambda row: row.key_id,
-    "name": lambda row: row.device_name,
-    "device": lambda row: row.device_id,
-    "outcome": lambda row: str(row.outcome),
-    "reason": lambda row: str(row.reason),
-    "detail": lambda row: row.detail,
-}
+_CREDENTIALS_GIVEN = _Part(
+    "given",
+    """INSERT INTO devices_devicecredentials (device_id, type, credentials_id, value, updated_at)
+       SELECT device_id, type, credentials_id, value, %(now)s FROM {rows}
+       ON CONFLICT DO NOTHING""",
+    _CREDENTIALS,
+    counted=True,
+)
+_CLAIMED = _Part(
+    "claimed",
+    """UPDATE devices_device
+       SET provisioned_at = %(now)s, updated_at = %(now)s, first_used_at = NULL,
+           provisioned_with_id = row.key_id, retry_id = row.retry_id, gateway = row.gateway
+       FROM {rows}
+       WHERE devices_device.id = row.id AND provisioned_at IS NULL""",
+    _PROVISIONED,
+    counted=True,
+)
+_CREDENTIALS_CHANGED = _Part(
+    "changed",
+    """UPDATE devices_devicecredentials
+       SET type = row.type, credentials_id = row.credentials_id, value = row.value, updated_at = %(now)s
+       FROM {rows}
+       WHERE devices_devicecredentials.device_id = row.device_id""",
+    _CREDENTIALS,
+    counted=True,
+)
+_ATTRIBUTES = _Part(
+    "attribute",
+    """INSERT INTO devices_deviceattribute (id, device_id, scope, key, value, updated_at)
+       SELECT id, device_id, scope, key, value::jsonb, %(now)s FROM {rows}
+       ON CONFLICT (device_id, scope, key) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at""",
+    {
+        "id": ("uuid", lambda row: row.pk),
+        "device_id": ("uuid", lambda row: row.device_id),
+        "scope": ("text", lambda row: str(row.scope)),
+        "key": ("text", lambda row: row.key),
+        "value": ("text", lambda row: json.dumps(row.value)),
+    },
+)
+_ATTEMPTS = _Part(
+    "attempt",
+    """INSERT INTO provisioning_provisionattempt (id, created_at, transport, address, request_id, profile_id, key_id,
+                                                  device_name, device_id, outcome, reason, detail)
+       SELECT id, %(now)s, transport, address, request_id, profile_id, key_id, device_name, device_id, outcome, reason, detail
+       FROM {rows}""",
+    {
+        "id": ("uuid", lambda row: row.pk),
+        "transport": ("text", lambda row: str(row.transport)),
+        "address": ("text", lambda row: row.address),
+        "request_id": ("text", lambda row: row.request_id),
+        "profile_id": ("uuid", lambda row: row.profile_id),
+        "key_id": ("uuid", lambda row: row.key_id),
+        "device_name": ("text", lambda row: row.device_name),
+        "device_id": ("uuid", lambda row: row.device_id),
+        "outcome": ("text", lambda row: str(row.outcome)),
+        "reason": ("text", lambda row: str(row.reason)),
+        "detail": ("text", lambda row: row.detail),
+    },
+)
 
 
 def write(ledger: Ledger, attributes: list[DeviceAttribute], attempts: list[ProvisionAttempt]) -> None:
-    """Write all rows of a batch. Raises IntegrityError when another transaction was first to take something."""
-    parameters: dict[str, Any] = {
-        "now": ledger.now,
-        **_arrays("device", ledger.created, _DEVICE),
-        **_arrays("new", ledger.new_credentials, _CREDENTIALS),
-        **_arrays("claimed", ledger.claimed, _DEVICE),
-        **_arrays("changed", ledger.changed_credentials, _CREDENTIALS),
-        **_arrays("attribute", attributes, _ATTRIBUTE),
-        **_arrays("attempt", attempts, _ATTEMPT),
+    """Write all rows of a batch, within the transaction at hand.
+
+    Raises IntegrityError when another transaction was first to take something; the transaction must then be rolled back.
+    """
+    rows: dict[_Part, Sequence[Any]] = {
+        _CREATED: ledger.created,
+        _CREDENTIALS_GIVEN: ledger.new_credentials,
+        _CLAIMED: ledger.claimed,
+        _CREDENTIALS_CHANGED: ledger.changed_credentials,
+        _ATTRIBUTES: attributes,
+        _ATTEMPTS: attempts,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_WRITE, parameters)
-        (claimed,) = cursor.fetchone()
-    if claimed != len(ledger.claimed):
-        raise IntegrityError("A device that was read as not provisioned has been provisioned since.")
+    parts = tuple(part for part in rows if rows[part])
+    if not parts:
+        return
+    parameters: dict[str, Any] = {"now": ledger.now}
+    for part in parts:
+        parameters |= part.parameters(rows[part])
+    expected = sum(len(rows[part]) for part in parts if part.counted)
+    if _execute(_statement(parts), parameters) != expected:
+        raise IntegrityError("Another transaction took a name, a device or credentials since they were read.")
 
 
-def _arrays(name: str, rows: Iterable[Row], columns: dict[str, Callable[[Row], Any]]) -> dict[str, list[Any]]:
-    """Return one list a column, by the parameter's name."""
-    return {f"{name}_{column}": [value(row) for row in rows] for column, value in columns.items()}
+@lru_cache
+def _statement(parts: tuple[_Part, ...]) -> str:
+    """Return the one statement of which `parts` are the parts. It yields how many rows the counted ones touched.
+
+    The parts see one snapshot (PostgreSQL manual, 7.8.4), which suits: no batch both inserts and updates a row. Foreign
+    keys are checked at the end of the transaction.
+    """
+    counts = " + ".join(f"(SELECT count(*) FROM {part.name})" for part in parts if part.counted) or "0"  # noqa: S608 - from the constants above
+    return "WITH " + ", ".join(part.text() for part in parts) + " SELECT " + counts
+
+
+def _execute(statement: str, parameters: dict[str, Any]) -> int:
+    # A cursor of psycopg itself: Django's binds on the client's side, and so has each statement parsed and planned anew.
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        row = cursor.execute(statement, parameters).fetchone()
+        return int(row[0]) if row else 0

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from profiles.choices import Strategy
 from profiles.models import ProvisioningKey
 from profiles.text import storable
 from provisioning import guesses
@@ -14,10 +15,10 @@ from provisioning.admission import Admitted, admit, keys_of
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.errors import ProvisionError, Unavailable
 from provisioning.guesses import Rejection
-from provisioning.ledger import read_ledger, write_ledger
+from provisioning.ledger import blank_ledger, read_ledger, write_ledger
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
 from provisioning.models import ProvisionAttempt
-from provisioning.strategies import decide
+from provisioning.strategies import Ledger, decide
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +73,23 @@ def _admit(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime
 def _commit(
     requests: Sequence[ProvisionRequest], admissions: list[Admission], keys: dict[str, ProvisioningKey], now: datetime
 ) -> list[ProvisionOutcome]:
-    """Decide and write in one transaction, anew when another process interferes."""
+    """Decide and write in one transaction, anew when another process interferes.
+
+    Where all requests ask for new devices the first try reads nothing: nearly always everything is new indeed, and
+    where it is not the constraints say so before anything is committed.
+    """
+    admitted = [admission for admission in admissions if isinstance(admission, Admitted)]
+    reading = not all(_is_surely_new(one) for one in admitted)
     for tries_left in reversed(range(MAX_TRIES)):
         try:
             with transaction.atomic():
-                return _decide_and_write(requests, admissions, keys, now)
+                ledger = read_ledger(admitted, now) if reading else blank_ledger(now)
+                return _decide_and_write(ledger, requests, admissions, keys)
         except IntegrityError:
             # Between our reading and our writing someone else took a name or a token. Reading again shows who.
             if not tries_left:
                 raise
+            reading = True
         except OperationalError:
             # A deadlock or a lock that did not come: the connection stands, so start over. Else the database is away.
             if not tries_left or not connection.is_usable():
@@ -88,10 +97,14 @@ def _commit(
     raise AssertionError("unreachable")
 
 
+def _is_surely_new(asked: Admitted) -> bool:
+    """Return whether `asked` may be taken for a new device before anything is read."""
+    return asked.profile.strategy == Strategy.ALLOW_CREATE and asked.key.use_limit is None
+
+
 def _decide_and_write(
-    requests: Sequence[ProvisionRequest], admissions: list[Admission], keys: dict[str, ProvisioningKey], now: datetime
+    ledger: Ledger, requests: Sequence[ProvisionRequest], admissions: list[Admission], keys: dict[str, ProvisioningKey]
 ) -> list[ProvisionOutcome]:
-    ledger = read_ledger([admission for admission in admissions if isinstance(admission, Admitted)], now)
     outcomes = []
     for admission in admissions:
         if isinstance(admission, Admitted):
@@ -102,9 +115,9 @@ def _decide_and_write(
         else:
             outcomes.append(admission)
     attempts = [
-        _attempt(request, outcome, keys[request.key], now)
+        _attempt(request, outcome, keys[request.key], ledger.now)
         for request, outcome in zip(requests, outcomes, strict=True)
-        if request.key in keys and _is_stored(outcome, keys[request.key], now)
+        if request.key in keys and _is_stored(outcome, keys[request.key], ledger.now)
     ]
     write_ledger(ledger, attempts)
     return outcomes
