@@ -5,6 +5,7 @@ suits one machine: SQLite, embedded MQTT broker, and secrets made once, all belo
 A secret may also be given as a file: `SECRET_KEY_FILE=/run/secrets/key` stands for `SECRET_KEY`.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from config import secret_store
+from config.log_format import logging_config
 
 django_stubs_ext.monkeypatch()
 
@@ -233,18 +235,9 @@ SILENCED_SYSTEM_CHECKS = ["security.W008"]
 
 # --- Logging -------------------------------------------------------------------------------------
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {
-        # A refused host or an oversized body is the sender's doing, not an error of ours.
-        "django.security": {"level": "CRITICAL"},
-        "django.request": {"level": "ERROR"},
-        "amqtt": {"level": "WARNING"},
-        "transitions": {"level": "WARNING"},
-        "coap-server": {"level": "WARNING"},
-    },
-}
+LOG_FORMAT = env.str("LOG_FORMAT", default="json" if PRODUCTION else "line")
+if LOG_FORMAT not in ("json", "line"):
+    raise ImproperlyConfigured("LOG_FORMAT must be json or line.")
+LOGGING = logging_config(as_json=LOG_FORMAT == "json", level=env.str("LOG_LEVEL", default="INFO").upper())
+# Python's warnings become log lines too.
+logging.captureWarnings(True)

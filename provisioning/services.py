@@ -54,7 +54,7 @@ def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[Prov
     except Exception:
         # One poisoned request must hurt nobody else.
         if len(requests) == 1:
-            log.exception("A provision request failed unexpectedly")
+            log.exception("A provision request failed unexpectedly", extra={"request_id": requests[0].origin.request_id})
             return [ProvisionOutcome(ProvisionStatus.FAILURE, Reason.INTERNAL_ERROR)]
         return [outcome for request in requests for outcome in _provision([request], now)]
     return _limited(requests, outcomes, keys, now)

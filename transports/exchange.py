@@ -83,6 +83,7 @@ def _reply(done: "Future[ProvisionOutcome]", codec: Codec, origin: Origin) -> Re
         origin.request_id,
         outcome.status,
         outcome.reason,
+        extra={"request_id": origin.request_id, "transport": origin.transport.value},
     )
     return Reply(_kind(outcome), codec.encode(outcome), codec, origin.request_id, retry_after_s=outcome.retry_after_s)
 

@@ -1,0 +1,46 @@
+"""How log lines look: one JSON object each for machines, readable ones for people. The same in every process."""
+
+from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+
+# Django hangs the whole request on some records; its text has the path, and a device's path has its token.
+_NEVER_LOGGED = ("request", "response")
+
+
+def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
+    """Return the argument of `logging.config.dictConfig` for `level` and above, to standard error.
+
+    A JSON line has time (ISO 8601, UTC), level, logger, message and pid, exc_info where there was an exception, and
+    what the caller gave in `extra`, such as request_id.
+    """
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": ["levelname", "name", "message", "process"],
+                "rename_fields": {"levelname": "level", "name": "logger", "process": "pid"},
+                "reserved_attrs": [*RESERVED_ATTRS, *_NEVER_LOGGED],
+                "timestamp": "time",
+                "json_ensure_ascii": False,
+            },
+        },
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json" if as_json else "line"}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            # A refused host or an oversized body is the sender's doing, not an error of ours.
+            "django.security": {"level": "CRITICAL"},
+            "django.request": {"level": "ERROR"},
+            # With DEBUG, Django gives these a handler of its own.
+            "django": {"handlers": []},
+            "amqtt": {"level": "WARNING"},
+            "transitions": {"level": "WARNING"},
+            "coap-server": {"level": "WARNING"},
+            # Granian's worker logs by its own configuration (GRANIAN_LOG_CONFIG) until it has loaded us.
+            "_granian": {"handlers": [], "propagate": True},
+            "granian.access": {"handlers": [], "propagate": True},
+        },
+    }

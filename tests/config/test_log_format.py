@@ -1,0 +1,82 @@
+"""Log lines: JSON for machines, with the request id that also stands in the attempt."""
+
+import io
+import json
+import logging
+import logging.config
+
+import pytest
+from django.test import RequestFactory
+
+from config.log_format import logging_config
+from tests.support.web import ROOT, Web, create_profile, manage
+
+
+@pytest.fixture
+def lines():
+    """Return what is logged, as text, under a given form; logging is put back afterwards."""
+    written = io.StringIO()
+
+    def start(*, as_json: bool) -> io.StringIO:
+        config = logging_config(as_json=as_json, level="INFO")
+        config["handlers"]["console"]["stream"] = written
+        logging.config.dictConfig(config)
+        return written
+
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield start
+    root.handlers[:], root.level = handlers, level
+
+
+def test_exception_in_json_is_one_object_on_one_line(lines):
+    written = lines(as_json=True)
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logging.getLogger("some.place").exception("It failed for %s", "DHT11-ü", extra={"request_id": "abc"})
+
+    (line,) = written.getvalue().splitlines()
+    told = json.loads(line)
+    assert told["message"] == "It failed for DHT11-ü"
+    assert (told["level"], told["logger"], told["request_id"]) == ("ERROR", "some.place", "abc")
+    assert "ValueError: two\nlines" in told["exc_info"]
+    assert told["time"].endswith("+00:00")
+    assert isinstance(told["pid"], int)
+
+
+def test_request_on_a_record_is_not_written(lines):
+    written = lines(as_json=True)
+    request = RequestFactory().post("/api/v1/s3cret-token/telemetry")
+
+    logging.getLogger("django.request").error("Failed", extra={"request": request, "status_code": 500})
+
+    told = json.loads(written.getvalue())
+    assert told["status_code"] == 500
+    assert "s3cret-token" not in written.getvalue()
+
+
+def test_terminal_gets_readable_lines(lines):
+    written = lines(as_json=False)
+    logging.getLogger("some.place").warning("It rains")
+    assert written.getvalue().endswith(" WARNING some.place: It rains\n")
+
+
+def test_every_line_of_a_web_process_is_json_and_names_the_request_of_the_attempt(tmp_path):
+    web = Web(
+        tmp_path, LOG_FORMAT="json", GRANIAN_LOG_CONFIG=str(ROOT / "deploy/granian-logging.json"), GRANIAN_LOG_ACCESS_ENABLED="1"
+    )
+    try:
+        profile = create_profile(web.environment, "sensors")
+        refused = web.provision(provisionDeviceKey=profile["key"], provisionDeviceSecret="wrong-secret-wrong", deviceName="a")
+        command = "from provisioning.models import ProvisionAttempt as A; print(A.objects.get().request_id)"
+        attempt = manage(web.environment, "shell", "-v", "0", "-c", command).strip()
+    finally:
+        web.server.stop()
+
+    told = [json.loads(line) for line in web.server.output().splitlines()]
+    (line,) = [line for line in told if line["logger"] == "transports.exchange"]
+    assert line["request_id"] == refused.headers["x-request-id"] == attempt
+    assert any(line["logger"] == "_granian" for line in told)
+    assert any("/api/v1/provision" in line["message"] for line in told if line["logger"] == "granian.access")
+    assert "wrong-secret-wrong" not in web.server.output()

@@ -1,0 +1,78 @@
+"""A web process as in production: granian with worker processes and threads, over HTTP on a free port."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.processes import Server, free_port, wait_for
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def manage(environment: dict[str, str], *arguments: str) -> str:
+    """Return what `manage.py` with `arguments` prints. Fails when it fails."""
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def create_profile(environment: dict[str, str], name: str, strategy: str = "ALLOW_CREATE_NEW_DEVICES") -> dict[str, str]:
+    """Return id, key and secret of a new profile."""
+    made: dict[str, str] = json.loads(
+        manage(environment, "create_profile", name, "--strategy", strategy, "--json").splitlines()[-1]
+    )
+    return made
+
+
+class Web:
+    """Granian serving config.wsgi with `environment` on top of this one, its files below `folder`, migrated."""
+
+    def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
+        self.port = free_port()
+        self.environment = os.environ | {
+            "FIRSTLIGHT_DATA": str(folder / "data"),
+            "DATABASE_URL": f"sqlite:///{folder / 'web.sqlite3'}",
+            **environment,
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        manage(self.environment, "migrate", "--verbosity", "0")
+        granian = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi", "--no-ws", "--respawn-failed-workers"]
+        self.server = Server(
+            [*granian, "--workers", str(workers), "--blocking-threads", "8", "--port", str(self.port), "config.wsgi:application"],
+            folder / "web.log",
+            env=self.environment,
+            cwd=ROOT,
+        )
+        wait_for(self._is_up, "the web process")
+
+    def request(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        """Return the answer to a GET of `path`, or a POST of `body`."""
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body, headers=headers or {})
+        try:
+            with urllib.request.urlopen(asked, timeout=30) as got:
+                return Answer(got.status, dict(got.headers), got.read())
+        except urllib.error.HTTPError as err:
+            with err:
+                return Answer(err.code, dict(err.headers), err.read())
+
+    def provision(self, **fields: object) -> Answer:
+        return self.request("/api/v1/provision", json.dumps(fields).encode())
+
+    def _is_up(self) -> bool:
+        assert self.server.alive, self.server.output()
+        try:
+            return self.request("/healthz").status == 200
+        except OSError:
+            return False
