@@ -15,15 +15,17 @@ from benchmarks.preload import DEVICES, insert_devices, preload
 from benchmarks.report import BASE, summary, table
 from benchmarks.usage import usage
 
+# Loads whose devices are not looked for afterwards.
+WRITES_NOTHING = (BASE, "hello_lone")
 Load = Callable[[str], Outcome]
-# Requests that wrk leaves unanswered when its time is up may have been committed.
+# More devices than any load can ask for.
 PREPROVISIONED_PER_SECOND = 4_000
 
 
 def main() -> None:
     options = _options()
     with Installation() as installation:
-        loads = _loads(installation, options.seconds, options.devices)
+        loads = _loads(installation, options.seconds, options.devices, options.attempts)
         chosen = {name: load for name, load in loads.items() if name == BASE or not options.only or name in options.only}
         outcomes: dict[str, list[Outcome]] = {name: [] for name in chosen}
         lost = dict.fromkeys(chosen, 0)
@@ -33,11 +35,11 @@ def main() -> None:
                 names = f"{name}-{number}"
                 outcome = load(names)
                 outcomes[name].append(outcome)
-                lost[name] += _lost(installation, names, outcome) if name != BASE else 0
+                lost[name] += 0 if name in WRITES_NOTHING else _lost(installation, names, outcome)
                 print(f"round {number + 1} {name}: {outcome.per_second:,.0f} a second", flush=True)
         result = summary(outcomes, lost)
         where = f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores"
-        print(f"\n{where}, {options.devices:,} devices preloaded\n")
+        print(f"\n{where}, {options.devices:,} devices and {options.attempts:,} attempts preloaded\n")
         print(table(result))
         print("\n| process | CPU s | memory MiB |\n|---|---:|---:|")
         for name, used in usage(installation).items():
@@ -50,13 +52,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each load runs in each round")
-    parser.add_argument("--devices", type=int, default=DEVICES, help="devices and attempts preloaded")
+    parser.add_argument("--devices", type=int, default=DEVICES, help="devices preloaded")
+    parser.add_argument("--attempts", type=int, default=DEVICES, help="attempts preloaded")
     parser.add_argument("--only", nargs="*", default=[], help="names of loads")
     parser.add_argument("--json", type=Path, default=os.environ.get("BENCH_JSON") or None, help="also write the medians there")
     return parser.parse_args()
 
 
-def _loads(installation: Installation, seconds: float, devices: int) -> dict[str, Load]:
+def _loads(installation: Installation, seconds: float, devices: int, attempts: int) -> dict[str, Load]:
     create = installation.create_profile("benchmark", "ALLOW_CREATE_NEW_DEVICES")
     claim = installation.create_profile("benchmark, pre-provisioned", "CHECK_PRE_PROVISIONED_DEVICES")
     key_id = installation.sql(f"SELECT id FROM profiles_provisioningkey WHERE profile_id = '{create['id']}'")
@@ -64,7 +67,7 @@ def _loads(installation: Installation, seconds: float, devices: int) -> dict[str
     claiming = {"key": claim["key"], "secret": claim["secret"]}
     # Servers warm up, and the first device's credentials are what the preloaded ones copy.
     http.run(port=installation.http_port, connections=4, seconds=2, names="warm", **creating)
-    preload(installation, create, devices, devices)
+    preload(installation, create, devices, attempts)
     count = int(PREPROVISIONED_PER_SECOND * seconds)
 
     def prepared(load: Load) -> Load:
@@ -79,6 +82,10 @@ def _loads(installation: Installation, seconds: float, devices: int) -> dict[str
     limited = {"seconds": seconds, "limit": count, **claiming}
     return {
         BASE: lambda _: pgbench.run(url=installation.database_url, seconds=seconds, profile=create["id"], key=key_id),
+        "hello_lone": lambda names: http.run(
+            port=installation.hello_port, connections=1, seconds=seconds, names=names, **creating
+        ),
+        "http_lone": lambda names: http.run(port=port, connections=1, seconds=seconds, names=names, **creating),
         "http_16": lambda names: http.run(port=port, connections=16, seconds=seconds, names=names, **creating),
         "http": lambda names: http.run(port=port, connections=64, seconds=seconds, names=names, **creating),
         "mqtt": lambda names: mqtt.run(port=mqtt_port, window=200, seconds=seconds, names=names, **creating),

@@ -24,7 +24,8 @@ class Installation:
         self.folder = Path(tempfile.mkdtemp(prefix="firstlight-bench-"))
         self.folder.chmod(0o755)
         self.postgres = Postgres(self.folder / "postgres")
-        self.http_port, self.mqtt_port, self.coap_port, self.redis_port = (free_port() for _ in range(4))
+        ports = (free_port() for _ in range(5))
+        self.http_port, self.hello_port, self.mqtt_port, self.coap_port, self.redis_port = ports
         self.servers: dict[str, Server] = {}
 
     def __enter__(self) -> Self:
@@ -85,15 +86,17 @@ class Installation:
             "--blocking-threads",
             "32",
         ]
-        self._run("web", [*granian, "--host", "127.0.0.1", "--port", str(self.http_port), "config.wsgi:application"])
+        serve = [*granian, "--host", "127.0.0.1", "config.wsgi:application", "--port"]
+        self._run("web", [*serve, str(self.http_port)])
+        self._run("hello", [*serve, str(self.hello_port)], DJANGO_SETTINGS_MODULE="benchmarks.hello")
         for number in range(1, BRIDGES + 1):
             self._run(f"bridge{number}", [sys.executable, "manage.py", "mqtt_bridge"])
         self._run("coap", [sys.executable, "manage.py", "coap_server"])
-        wait_for(lambda: listens(self.http_port), "the web server")
+        wait_for(lambda: listens(self.http_port) and listens(self.hello_port), "the web servers")
         wait_for(self._ready, "bridges and CoAP server", timeout_s=60)
 
-    def _run(self, name: str, command: list[str]) -> None:
-        self.servers[name] = Server(command, self.folder / f"{name}.log", env=self.environment, cwd=ROOT)
+    def _run(self, name: str, command: list[str], **environment: str) -> None:
+        self.servers[name] = Server(command, self.folder / f"{name}.log", env=self.environment | environment, cwd=ROOT)
 
     def _ready(self) -> bool:
         for name, server in self.servers.items():

@@ -9,7 +9,7 @@ from benchmarks.loads.outcome import Outcome
 from tests.support.processes import program
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
-THREADS = 2
+MAX_THREADS = 2
 
 
 def run(*, port: int, connections: int, seconds: float, names: str, key: str, secret: str, numbered: bool = False) -> Outcome:
@@ -17,12 +17,13 @@ def run(*, port: int, connections: int, seconds: float, names: str, key: str, se
 
     wrk does not read bodies here: whether a reply was a success is seen from the rows afterwards (see checks.py).
     """
-    environment = os.environ | {"NAMES": names, "KEY": key, "SECRET": secret, "THREADS": str(THREADS)}
+    threads = min(MAX_THREADS, connections)
+    environment = os.environ | {"NAMES": names, "KEY": key, "SECRET": secret, "THREADS": str(threads)}
     if numbered:
         environment["NUMBERED"] = "1"
     command = [
         program("wrk", "wrk"),
-        *(f"-t{THREADS}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(SCRIPT)),
+        *(f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(SCRIPT)),
         f"http://127.0.0.1:{port}",
     ]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
