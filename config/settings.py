@@ -6,6 +6,7 @@ A secret may also be given as a file: `SECRET_KEY_FILE=/run/secrets/key` stands 
 """
 
 import logging
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from config import secret_store
+from config.admin_pages import UNFOLD  # noqa: F401 - a setting
+from config.browser_policy import CONTENT_SECURITY_POLICY  # noqa: F401 - a setting
 from config.log_format import logging_config
 
 django_stubs_ext.monkeypatch()
@@ -70,13 +73,18 @@ if len(LOOKUP_KEY) < 32:
     raise ImproperlyConfigured("LOOKUP_KEY is too short: it needs 32 characters or more.")
 
 INSTALLED_APPS = [
+    "console",  # before unfold and the admin, whose templates and static files it changes
     "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
+    "formtools",
     "rest_framework",
     "profiles",
     "devices",
@@ -87,12 +95,14 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -115,11 +125,13 @@ TEMPLATES = [
 ]
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["config.formats"]
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 # Static files are served from the apps themselves, so that a first run needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 
@@ -221,8 +233,23 @@ REST_FRAMEWORK = {
 
 # --- Security ------------------------------------------------------------------------------------
 
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+# Logins are counted per user name and address: five failures lock that pair out for a quarter of an hour.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURES", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOGIN_LOCKOUT_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "transports.http.addresses.client_address"
+AXES_LOCKOUT_TEMPLATE = "admin/locked_out.html"
+AXES_ENABLE_ADMIN = False  # console/admin.py has a page in the look of the others
+AXES_VERBOSE = False
 if PRODUCTION:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True

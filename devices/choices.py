@@ -2,6 +2,9 @@
 
 from django.db import models
 
+# The server attribute that says `provisioned` (protocol.md, *Strategies*).
+PROVISION_STATE = "provisionState"
+
 
 class CredentialsType(models.TextChoices):
     ACCESS_TOKEN = "ACCESS_TOKEN", "Access token"

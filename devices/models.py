@@ -56,6 +56,7 @@ class DeviceCredentials(models.Model):
 
     class Meta:
         verbose_name_plural = "device credentials"
+        permissions = (("reveal_devicecredentials", "Can see device credentials"),)
         constraints = (models.CheckConstraint(condition=Q(type__in=CredentialsType.values), name="credentials_type_known"),)
 
     def __str__(self) -> str:

@@ -8,12 +8,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from devices.bulk_services import devices_reset_provisioning
 from devices.credentials import Credentials, generated_token
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
-
-PROVISION_STATE = "provisionState"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,18 @@ def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials
     return device
 
 
+@transaction.atomic
+def device_update(*, device: Device, **fields: Any) -> list[str]:
+    """Set `fields` of `device`; return the names of those that changed. Raises ValidationError, and then none did."""
+    locked = Device.objects.select_for_update(no_key=True).get(pk=device.pk)
+    changed = [name for name, value in fields.items() if getattr(locked, name) != value]
+    for name in changed:
+        setattr(locked, name, fields[name])
+    locked.full_clean()
+    locked.save(update_fields=[*changed, "updated_at"])
+    return changed
+
+
 def default_attributes(device: Device, profile: DeviceProfile) -> list[DeviceAttribute]:
     """Return the attributes, unsaved, that every new device of `profile` has."""
     return [
@@ -50,13 +61,9 @@ def default_attributes(device: Device, profile: DeviceProfile) -> list[DeviceAtt
     ]
 
 
-@transaction.atomic
 def device_reset_provisioning(*, device: Device) -> None:
     """Let `device` provision once more: it is pre-provisioned again, and keeps its credentials until then."""
-    Device.objects.filter(pk=device.pk).update(
-        provisioned_at=None, provisioned_with=None, retry_id="", first_used_at=None, updated_at=timezone.now()
-    )
-    DeviceAttribute.objects.filter(device=device, scope=AttributeScope.SERVER, key=PROVISION_STATE).delete()
+    devices_reset_provisioning(devices=Device.objects.filter(pk=device.pk))
 
 
 @transaction.atomic

@@ -93,6 +93,7 @@ class ProvisioningKey(models.Model):
     class Meta:
         ordering = ("-created_at",)
         verbose_name = "provisioning key"
+        permissions = (("reveal_provisioningkey", "Can see provisioning keys and secrets"),)
         constraints = (
             models.CheckConstraint(condition=~Q(key=""), name="provisioning_key_not_empty"),
             models.CheckConstraint(

@@ -1,12 +1,13 @@
 """What can be done to profiles and their keys."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, ProtectedError
 from django.utils import timezone
 
 from profiles.encryption import EncryptedTextField
@@ -31,6 +32,29 @@ def profile_create(
     profile.full_clean()
     profile.save(force_insert=True)
     return profile, key_create(profile=profile, key=key, secret=secret)
+
+
+@transaction.atomic
+def profile_update(*, profile: DeviceProfile, **fields: Any) -> list[str]:
+    """Set `fields` of `profile`; return the names of those that changed. Raises ValidationError, and then none did.
+
+    The row is locked, so that of two concurrent changes neither undoes fields that it does not name.
+    """
+    locked = DeviceProfile.objects.select_for_update().get(pk=profile.pk)
+    changed = [name for name, value in fields.items() if getattr(locked, name) != value]
+    for name in changed:
+        setattr(locked, name, fields[name])
+    locked.full_clean()
+    locked.save(update_fields=[*changed, "updated_at"])
+    return changed
+
+
+def profile_delete(*, profile: DeviceProfile) -> None:
+    """Delete `profile` and its keys. Raises ValidationError while it has devices."""
+    try:
+        profile.delete()
+    except ProtectedError:
+        raise ValidationError("The profile has devices. Move or delete them first.") from None
 
 
 def key_create(
@@ -59,6 +83,24 @@ def key_create(
 def key_revoke(*, key: ProvisioningKey) -> bool:
     """End `key` at once and everywhere. Returns False when it was revoked before."""
     return ProvisioningKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+
+
+def key_rotate(*, key: ProvisioningKey, label: str = "") -> ProvisioningKey:
+    """Return a new key of the profile of `key`, which goes on working until it is revoked or expires.
+
+    The new one has the old one's use limit, with no use counted yet, and no expiry.
+    """
+    return key_create(profile=key.profile, label=label or f"after {key}"[:MAX_SECRET_LENGTH], use_limit=key.use_limit)
+
+
+def key_extend(*, key: ProvisioningKey, until: datetime | None) -> bool:
+    """Let `key` live until `until`, for ever where that is None. Returns False when it was revoked: revoking is final.
+
+    Raises ValidationError for a time that has passed.
+    """
+    if until is not None and until <= timezone.now():
+        raise ValidationError({"expires_at": "That time has passed."})
+    return ProvisioningKey.objects.filter(pk=key.pk, revoked_at=None).update(expires_at=until) == 1
 
 
 def _problem_with(value: str) -> str:

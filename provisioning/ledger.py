@@ -7,8 +7,9 @@ from datetime import datetime
 from django.db import IntegrityError, connection
 from django.db.models import Case, Field, Value, When
 
+from devices.choices import PROVISION_STATE
 from devices.models import Device, DeviceAttribute, DeviceCredentials
-from devices.services import PROVISION_STATE, default_attributes
+from devices.services import default_attributes
 from profiles.choices import AttributeScope
 from profiles.models import ProvisioningKey
 from provisioning import postgres

@@ -1,0 +1,1 @@
+"""The operator's pages that show things of several apps: wizard, profile and device pages, dashboard."""

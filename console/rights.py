@@ -1,0 +1,57 @@
+"""The three groups of operators and what each may do."""
+
+from typing import Any
+
+VIEWER = "Viewer"
+OPERATOR = "Operator"
+ADMINISTRATOR = "Administrator"
+
+_VIEW = (
+    "profiles.view_deviceprofile",
+    "devices.view_device",
+    "devices.view_deviceattribute",
+    "devices.view_latesttelemetry",
+    "provisioning.view_provisionattempt",
+    "provisioning.view_unattributedattempts",
+    "transports.view_heartbeat",
+)
+# Daily work: devices, their credentials, a profile's rules. Keys and users belong to the administrator.
+_OPERATE = (
+    *_VIEW,
+    "devices.add_device",
+    "devices.change_device",
+    "devices.delete_device",
+    "devices.reveal_devicecredentials",
+    "profiles.change_deviceprofile",
+    "admin.view_logentry",
+)
+_ADMINISTER = (
+    *_OPERATE,
+    "profiles.add_deviceprofile",
+    "profiles.delete_deviceprofile",
+    "profiles.view_provisioningkey",
+    "profiles.add_provisioningkey",
+    "profiles.change_provisioningkey",
+    "profiles.delete_provisioningkey",
+    "profiles.reveal_provisioningkey",
+    *(f"auth.{verb}_{model}" for model in ("user", "group") for verb in ("view", "add", "change", "delete")),
+    "axes.view_accessattempt",
+    "axes.delete_accessattempt",
+)
+RIGHTS = {VIEWER: _VIEW, OPERATOR: _OPERATE, ADMINISTRATOR: _ADMINISTER}
+
+
+def grant_rights(apps: Any) -> None:
+    """Make the three groups, and give each its permissions, beside those that it has already.
+
+    `apps` is the registry of a migration, or Django's own. The permissions must exist.
+    """
+    group_model = apps.get_model("auth", "Group")
+    permission_model = apps.get_model("auth", "Permission")
+    permissions = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in permission_model.objects.select_related("content_type")
+    }
+    for name, rights in RIGHTS.items():
+        group, _ = group_model.objects.get_or_create(name=name)
+        group.permissions.add(*(permissions[right] for right in rights))

@@ -1,0 +1,121 @@
+"""What every page of the admin has in common: services write, log entries say who and what, nothing shows a secret."""
+
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model, QuerySet
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+LOGGED_AT_ONCE = 500
+
+
+def log_changes(request: HttpRequest, rows: QuerySet[Any] | Iterable[Model], message: str, flag: int = CHANGE) -> None:
+    """Note in the log entries that the user of `request` did to `rows` what `message` says. It must hold no secret."""
+    chunk: list[Model] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == LOGGED_AT_ONCE:
+            _log(request, chunk, message, flag)
+            chunk = []
+    if chunk:
+        _log(request, chunk, message, flag)
+
+
+def _log(request: HttpRequest, rows: list[Model], message: str, flag: int) -> None:
+    assert request.user.pk is not None
+    LogEntry.objects.log_actions(request.user.pk, rows, flag, change_message=message)
+
+
+def attempt_service(request: HttpRequest, service: Callable[[], Any]) -> Any:
+    """Return what `service()` returns; None when it refuses, and then the operator is told why."""
+    try:
+        return service()
+    except ValidationError as err:
+        messages.error(request, " ".join(err.messages))
+        return None
+
+
+def form_errors(form: BaseForm, err: ValidationError) -> None:
+    """Put what a service refused at the fields of `form`, and what belongs to none of them above it."""
+    for name, problems in getattr(err, "message_dict", {"__all__": err.messages}).items():
+        for problem in problems:
+            form.add_error(name if name in form.fields else None, problem)
+
+
+class PageChangeList(ChangeList):
+    """A list whose rows lead to the object's page, not to its form."""
+
+    def url_for_result(self, result: Model) -> str:
+        return str(self.model_admin.page_url(result))
+
+
+class BoundedAdmin(ModelAdmin):
+    """A list that asks the database a fixed number of times, however many rows there are."""
+
+    list_per_page = 50
+    list_max_show_all = 50
+    show_full_result_count = False
+    show_facets = None
+    list_filter_sheet = True
+    compressed_fields = True
+    list_fullwidth = True
+
+
+class ReadOnlyAdmin(BoundedAdmin):
+    """A list that operators look at and never change."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class PageAdmin(BoundedAdmin):
+    """A model whose objects have a page of their own, beside the form that edits them.
+
+    `page_view` renders it; `get_urls` mounts it at `<id>/`, and the form stays at `<id>/change/`.
+    """
+
+    def page_url(self, row: Model) -> str:
+        return reverse(self._page_name(), args=(row.pk,))
+
+    def page_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
+        raise NotImplementedError
+
+    def get_urls(self) -> list[URLPattern]:
+        page = path("<uuid:object_id>/", self.admin_site.admin_view(self.page_view), name=self._page_name().partition(":")[2])
+        urls: list[URLPattern] = super().get_urls()
+        return [page, *urls]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PageChangeList
+
+    def get_viewable(self, request: HttpRequest, object_id: uuid.UUID, queryset: QuerySet[Any]) -> Any:
+        """Return the object of `queryset` that the user of `request` may see. Raises PermissionDenied and Http404."""
+        self.check_permission(self.has_view_permission(request))
+        return get_object_or_404(queryset, pk=object_id)
+
+    def response_post_save_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
+        return HttpResponseRedirect(self.page_url(obj))
+
+    @staticmethod
+    def check_permission(allowed: bool) -> None:  # noqa: FBT001
+        """Raise PermissionDenied unless `allowed`."""
+        if not allowed:
+            raise PermissionDenied
+
+    def _page_name(self) -> str:
+        return f"admin:{self.opts.app_label}_{self.opts.model_name}_page"
