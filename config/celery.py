@@ -2,6 +2,7 @@
 
 import logging.config
 import os
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -19,3 +20,11 @@ app.autodiscover_tasks()
 def log_as_the_others_do(**_: Any) -> None:
     """Have the worker's lines in the form of all our processes; Celery leaves logging alone when this is connected."""
     logging.config.dictConfig(settings.LOGGING)
+
+
+@app.on_after_configure.connect
+def _make_queue_folders(**_: Any) -> None:
+    """Make the folders of the filesystem queue: kombu expects them to be there, in the sender and in the worker."""
+    for option, value in getattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", {}).items():
+        if "folder" in option:
+            Path(value).mkdir(parents=True, exist_ok=True)

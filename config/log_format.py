@@ -1,5 +1,7 @@
 """How log lines look: one JSON object each for machines, readable ones for people. The same in every process."""
 
+import logging
+from http import HTTPStatus
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -17,6 +19,7 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {"not_unavailable": {"()": "django.utils.log.CallbackFilter", "callback": _is_not_unavailable}},
         "formatters": {
             "line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
             "json": {
@@ -33,7 +36,7 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
         "loggers": {
             # A refused host or an oversized body is the sender's doing, not an error of ours.
             "django.security": {"level": "CRITICAL"},
-            "django.request": {"level": "ERROR"},
+            "django.request": {"level": "ERROR", "filters": ["not_unavailable"]},
             # With DEBUG, Django gives these a handler of its own.
             "django": {"handlers": []},
             "amqtt": {"level": "WARNING"},
@@ -44,3 +47,8 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
             "granian.access": {"handlers": [], "propagate": True},
         },
     }
+
+
+def _is_not_unavailable(record: logging.LogRecord) -> bool:
+    """Return False for a 503: it says that something else is away, and /readyz is asked all the time."""
+    return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE

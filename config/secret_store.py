@@ -11,6 +11,15 @@ from cryptography.fernet import Fernet
 FILE_NAME = "secrets.json"
 
 
+class Secret(str):
+    """A text that hides itself from `manage.py diffsettings`, tracebacks with local variables, and logged settings."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'" if self else "''"
+
+
 def load_or_create(data_dir: Path) -> dict[str, str]:
     """Return the installation's secrets by setting name, making them on the first call.
 

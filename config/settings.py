@@ -12,19 +12,25 @@ from typing import Any
 
 import django_stubs_ext
 import environ
+from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from config import secret_store
 from config.admin_pages import UNFOLD  # noqa: F401 - a setting
 from config.browser_policy import CONTENT_SECURITY_POLICY  # noqa: F401 - a setting
 from config.log_format import logging_config
+from config.secret_store import Secret
 
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
 
-PRODUCTION = env.str("FIRSTLIGHT_ENV", default="laptop") == "production"
+_ENVIRONMENT = env.str("FIRSTLIGHT_ENV", default="laptop")
+if _ENVIRONMENT not in ("laptop", "production"):
+    # A typing error must not start a production system with the defaults of a laptop.
+    raise ImproperlyConfigured("FIRSTLIGHT_ENV is neither 'laptop' nor 'production'.")
+PRODUCTION = _ENVIRONMENT == "production"
 DATA_DIR = Path(env.str("FIRSTLIGHT_DATA", default=str(BASE_DIR / "var"))).resolve()
 
 # --- Secrets -------------------------------------------------------------------------------------
@@ -32,8 +38,19 @@ DATA_DIR = Path(env.str("FIRSTLIGHT_DATA", default=str(BASE_DIR / "var"))).resol
 _OWN_SECRETS = ("SECRET_KEY", "ENCRYPTION_KEYS", "LOOKUP_KEY", "MQTT_BRIDGE_PASSWORD")
 
 
+def _secret(name: str) -> str:
+    """Return the variable `name`, or what the file `{name}_FILE` holds; empty when neither is set.
+
+    Not by `env.str`: it would take a value that begins with $ for the name of another variable.
+    """
+    try:
+        return Secret(env.ENVIRON.get(name, "").strip())
+    except (OSError, UnicodeDecodeError) as err:
+        raise ImproperlyConfigured(f"{name}_FILE names a file that cannot be read: {type(err).__name__}.") from None
+
+
 def _secrets() -> dict[str, str]:
-    given = {name: env.str(name, default="").strip() for name in _OWN_SECRETS}
+    given = {name: _secret(name) for name in _OWN_SECRETS}
     missing = [name for name, value in given.items() if not value]
     if PRODUCTION:
         needed = [name for name in missing if name != "MQTT_BRIDGE_PASSWORD"]
@@ -42,14 +59,14 @@ def _secrets() -> dict[str, str]:
         return given
     if missing:
         made = secret_store.load_or_create(DATA_DIR)
-        given |= {name: made[name] for name in missing}
+        given |= {name: Secret(made[name]) for name in missing}
     return given
 
 
 _own = _secrets()
 SECRET_KEY = _own["SECRET_KEY"]
 # Fernet keys, newest first: the first encrypts, all of them decrypt (`manage.py rotate_encryption`).
-ENCRYPTION_KEYS = [key.strip() for key in _own["ENCRYPTION_KEYS"].split(",") if key.strip()]
+ENCRYPTION_KEYS = [Secret(key.strip()) for key in _own["ENCRYPTION_KEYS"].split(",") if key.strip()]
 # Keys the HMAC under which tokens and user names are looked up. It cannot be rotated: every lookup id depends on it.
 LOOKUP_KEY = _own["LOOKUP_KEY"]
 
@@ -71,6 +88,15 @@ if len(SECRET_KEY) < 50:
     raise ImproperlyConfigured("SECRET_KEY is too short: it needs 50 characters or more.")
 if len(LOOKUP_KEY) < 32:
     raise ImproperlyConfigured("LOOKUP_KEY is too short: it needs 32 characters or more.")
+if not ENCRYPTION_KEYS:
+    raise ImproperlyConfigured("ENCRYPTION_KEYS holds no key.")
+for _number, _key in enumerate(ENCRYPTION_KEYS, start=1):
+    try:
+        Fernet(_key)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"ENCRYPTION_KEYS: number {_number} is not a Fernet key (32 bytes in URL-safe base64)."
+        ) from None
 
 INSTALLED_APPS = [
     "console",  # before unfold and the admin, whose templates and static files it changes
@@ -130,9 +156,10 @@ TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Static files are served from the apps themselves, so that a first run needs no collectstatic.
+# Static files are served from the apps themselves, so that no collectstatic is needed. Who wants a web server in
+# front to serve them names a folder here and runs collectstatic.
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
 WHITENOISE_USE_FINDERS = True
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -166,6 +193,7 @@ _POSTGRES_OPTIONS = {
 
 def _database() -> dict[str, Any]:
     config: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'firstlight.sqlite3'}")
+    config["PASSWORD"] = Secret(config["PASSWORD"])
     postgres = config["ENGINE"] == "django.db.backends.postgresql"
     config["OPTIONS"] = (_POSTGRES_OPTIONS if postgres else _SQLITE_OPTIONS) | config.get("OPTIONS", {})
     config["CONN_MAX_AGE"] = None
@@ -177,15 +205,18 @@ DATABASES = {"default": _database()}
 
 # --- Celery --------------------------------------------------------------------------------------
 
-REDIS_URL = env.str("REDIS_URL", default="").strip()
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+REDIS_URL = _secret("REDIS_URL")
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
 if not REDIS_URL:
     _QUEUE_DIR = DATA_DIR / "tasks"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(_QUEUE_DIR / "queue"),
         "data_folder_out": str(_QUEUE_DIR / "queue"),
         "control_folder": str(_QUEUE_DIR / "control"),
+        "polling_interval": 0.5,
     }
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "tasks" / "beat")
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -214,7 +245,7 @@ MQTT_HOST = env.str("MQTT_HOST", default="127.0.0.1")
 MQTT_PORT = env.int("MQTT_PORT", default=1883)
 
 # Without MQTT_BROKER_URL the bridge talks to the embedded broker, as user `bridge`.
-MQTT_BROKER_URL = env.str("MQTT_BROKER_URL", default="").strip()
+MQTT_BROKER_URL = _secret("MQTT_BROKER_URL")
 MQTT_EMBEDDED_BROKER = not MQTT_BROKER_URL
 MQTT_BRIDGE_USERNAME = "bridge"
 MQTT_BRIDGE_PASSWORD = _own["MQTT_BRIDGE_PASSWORD"]
