@@ -18,6 +18,10 @@ from transports.codecs import JSON, Codec, MalformedRequest, RequestTooLarge, de
 log = logging.getLogger(__name__)
 
 
+# Whoever guesses must fill no log either: these are counted per source and minute.
+COUNTED = (Reason.KEY_EMPTY, Reason.KEY_UNKNOWN, Reason.TOO_MANY_GUESSES)
+
+
 class ReplyKind(enum.Enum):
     """What kind of answer it is. Each edge has one table from these to its own codes."""
 
@@ -45,6 +49,8 @@ def exchange(body: bytes, transport: Transport, address: str = "", *, idempotenc
     """Return a future of the reply to the request in `body`. The future never fails."""
     origin = Origin(transport, address, secrets.token_hex(8))
     reply: Future[Reply] = Future()
+    # Running, so that a caller who stops waiting cannot cancel what is answered later.
+    reply.set_running_or_notify_cancel()
     try:
         request, codec = decode(body, origin, idempotency_key=idempotency_key)
     except MalformedRequest as err:
@@ -77,7 +83,7 @@ def _reply(done: "Future[ProvisionOutcome]", codec: Codec, origin: Origin) -> Re
         return unavailable(codec, origin.request_id)
     outcome = done.result()
     log.log(
-        logging.DEBUG if outcome.status == ProvisionStatus.SUCCESS else logging.INFO,
+        logging.DEBUG if outcome.status == ProvisionStatus.SUCCESS or outcome.reason in COUNTED else logging.INFO,
         "%s request %s: %s (%s)",
         origin.transport.label,
         origin.request_id,

@@ -1,0 +1,116 @@
+"""What devices call over CoAP (protocol.md, *CoAP* and *With the credentials afterwards*)."""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from functools import partial
+
+from aiocoap import Code, Message
+from aiocoap.error import BadRequest, RequestEntityTooLarge, Unauthorized
+from aiocoap.interfaces import EndpointAddress
+from aiocoap.numbers import ContentFormat
+from aiocoap.resource import Resource
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+
+from devices.authentication import AuthenticationFailed, TokenShown, authenticate
+from devices.models import Device
+from provisioning.choices import Transport
+from provisioning.errors import Unavailable
+from transports.coap.database import DatabaseThreads
+from transports.codecs.device_data import BadDeviceData
+from transports.device_data import take_attributes, take_telemetry
+from transports.exchange import Reply, ReplyKind, exchange, too_large, unavailable
+
+CODE = {
+    ReplyKind.SUCCESS: Code.CREATED,
+    ReplyKind.REFUSED: Code.BAD_REQUEST,
+    # The body, JSON with an errorMsg, is the diagnostic text as well: deployed clients read errorMsg from every 4.00.
+    ReplyKind.MALFORMED: Code.BAD_REQUEST,
+    ReplyKind.TOO_LARGE: Code.REQUEST_ENTITY_TOO_LARGE,
+    ReplyKind.LIMITED: Code.TOO_MANY_REQUESTS,
+    ReplyKind.UNAVAILABLE: Code.SERVICE_UNAVAILABLE,
+}
+
+
+class DeviceResource(Resource):
+    """A resource for devices. A method that it has no `render_…` for is answered with 4.05, by aiocoap."""
+
+    def too_large(self, request: Message) -> Message:
+        """Return the answer to a request whose body is longer than MAX_REQUEST_BYTES: 4.13, with what would be taken."""
+        answer = RequestEntityTooLarge("The body is too large.").to_message()
+        answer.opt.size1 = settings.MAX_REQUEST_BYTES
+        return answer
+
+
+class ProvisionResource(DeviceResource):
+    """POST /api/v1/provision: a device asks for credentials."""
+
+    async def render_post(self, request: Message) -> Message:
+        return message(await asyncio.wrap_future(exchange(request.payload, Transport.COAP, address(request.remote))))
+
+    def too_large(self, request: Message) -> Message:
+        return message(too_large(Transport.COAP, address(request.remote)))
+
+
+class DeviceDataResource(DeviceResource):
+    """POST /api/v1/{token}/…: what a device sends; `take` keeps it. Errors are diagnostic text (RFC 7252 section 5.5.2)."""
+
+    take: Callable[[Device, bytes], None]
+
+    def __init__(self, threads: DatabaseThreads) -> None:
+        super().__init__()
+        self._threads = threads
+
+    async def render_post(self, request: Message) -> Message:
+        # A token that a device chose may have a slash.
+        token = "/".join(request.opt.uri_path[2:-1])
+        try:
+            await self._threads.run(partial(self._authenticate_and_take, TokenShown(token), request.payload))
+        except AuthenticationFailed:
+            raise Unauthorized from None
+        except BadDeviceData as err:
+            raise BadRequest(str(err)) from None
+        except (Unavailable, OperationalError, InterfaceError):
+            return message(unavailable())
+        return Message(code=Code.CREATED)
+
+    def _authenticate_and_take(self, shown: TokenShown, body: bytes) -> None:
+        self.take(authenticate(shown), body)
+
+
+class TelemetryResource(DeviceDataResource):
+    """POST /api/v1/{token}/telemetry."""
+
+    take = staticmethod(take_telemetry)
+
+
+class AttributesResource(DeviceDataResource):
+    """POST /api/v1/{token}/attributes."""
+
+    take = staticmethod(take_attributes)
+
+
+class CoreResource(DeviceResource):
+    """GET /.well-known/core: what there is (RFC 6690). A token belongs to its device, so only provisioning is listed."""
+
+    LINKS = b'</api/v1/provision>;rt="firstlight.provision";ct="50 42"'
+
+    async def render_get(self, request: Message) -> Message:
+        return Message(payload=self.LINKS, content_format=ContentFormat.LINKFORMAT)
+
+
+def message(reply: Reply) -> Message:
+    """Return `reply` as CoAP."""
+    answer = Message(code=CODE[reply.kind], payload=reply.body, content_format=reply.codec.coap_content_format)
+    if reply.kind == ReplyKind.TOO_LARGE:
+        answer.opt.size1 = settings.MAX_REQUEST_BYTES
+    if reply.retry_after_s:
+        answer.opt.max_age = reply.retry_after_s
+    return answer
+
+
+def address(remote: EndpointAddress) -> str:
+    """Return the peer's address as text; one of IPv4 in IPv4's own form, though the socket is one of IPv6."""
+    parsed = ipaddress.IPv6Address(remote.sockaddr[0])
+    return str(parsed.ipv4_mapped or parsed)

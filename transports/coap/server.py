@@ -1,0 +1,46 @@
+"""The CoAP server as a process: listens until it is told to stop, then finishes what is in hand."""
+
+import asyncio
+import logging
+import signal
+
+from provisioning.group_commit import group_commit
+from transports.choices import Process
+from transports.coap.database import DatabaseThreads
+from transports.coap.endpoint import LOGGER, listen
+from transports.coap.site import Site
+from transports.coap.sparing_log import OncePerMinute
+from transports.heartbeat import Beating
+
+log = logging.getLogger(__name__)
+
+# What is in hand when the server is told to stop gets this long.
+FINISH_S = 5.0
+
+
+def run(host: str, port: int) -> None:
+    """Serve on `host`:`port` until SIGTERM or SIGINT. Raises PortTaken, and OSError where it cannot listen there."""
+    logging.getLogger(LOGGER).addFilter(OncePerMinute())
+    beating = Beating(Process.COAP)
+    threads = DatabaseThreads()
+    try:
+        asyncio.run(_serve(host, port, Site(threads), beating))
+    finally:
+        beating.stop()
+        threads.close()
+        group_commit.close()
+
+
+async def _serve(host: str, port: int, site: Site, beating: Beating) -> None:
+    told_to_stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, told_to_stop.set)
+    endpoint = await listen(site, host, port)
+    beating.start()
+    beating.report(ready=True, note=f"listening on {host}, port {port}")
+    log.info("CoAP server is listening on %s, port %s", host, port)
+    await told_to_stop.wait()
+    log.info("CoAP server is stopping")
+    endpoint.datagrams.taking = False
+    await site.finish(FINISH_S)
+    await endpoint.shutdown()

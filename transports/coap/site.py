@@ -1,0 +1,91 @@
+"""What stands under which path, and what every request has in common: its options, its blocks, its end."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiocoap import Message
+from aiocoap.error import BadOption, NotFound, ProxyingNotSupported
+from aiocoap.numbers.optionnumbers import OptionNumber
+from aiocoap.pipe import Pipe
+from django.conf import settings
+
+from transports.coap.blocks import BodyTooLarge, Downloads, Uploads
+from transports.coap.database import DatabaseThreads
+from transports.coap.resources import AttributesResource, CoreResource, DeviceResource, ProvisionResource, TelemetryResource
+
+PROXY = {OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME}
+# RFC 7252 section 5.4.1: a critical option that we do not know makes the request a bad one. Accept is known and not
+# heeded: the answer has the format of the request, and firmware that asks for another one takes it (protocol.md).
+UNDERSTOOD = {
+    OptionNumber.IF_MATCH,
+    OptionNumber.URI_HOST,
+    OptionNumber.IF_NONE_MATCH,
+    OptionNumber.URI_PORT,
+    OptionNumber.URI_PATH,
+    OptionNumber.URI_QUERY,
+    OptionNumber.ACCEPT,
+    OptionNumber.BLOCK1,
+    OptionNumber.BLOCK2,
+}
+
+
+class Site:
+    """The CoAP resources of Firstlight. aiocoap's own site copies each request and knows no path with a variable in it."""
+
+    def __init__(self, threads: DatabaseThreads) -> None:
+        self._uploads = Uploads(settings.MAX_REQUEST_BYTES)
+        self._downloads = Downloads()
+        self._provision = ProvisionResource()
+        self._core = CoreResource()
+        self._device_data = {"telemetry": TelemetryResource(threads), "attributes": AttributesResource(threads)}
+        self._in_hand: set[asyncio.Task[None]] = set()
+
+    async def render_to_pipe(self, pipe: Pipe) -> None:
+        """Answer the request in `pipe`. What is raised becomes the answer, by aiocoap."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._in_hand.add(task)
+        try:
+            pipe.add_response(await self.answer(pipe.request), is_last=True)
+        finally:
+            self._in_hand.discard(task)
+
+    async def answer(self, request: Message) -> Message:
+        """Return the answer to `request`. Raises RenderableError, which is an answer too."""
+        _check_options(request)
+        resource = self.resource(request.opt.uri_path)
+        block = self._downloads.next_block(request)
+        if block is not None:
+            return block
+        try:
+            request.payload = self._uploads.body(request)
+        except BodyTooLarge:
+            answer = resource.too_large(request)
+        else:
+            answer = await resource.render(request)
+        answer.opt.block1 = request.opt.block1
+        return self._downloads.first_block(request, answer)
+
+    def resource(self, path: Sequence[str]) -> DeviceResource:
+        """Return what stands under `path`. Raises NotFound."""
+        match tuple(path):
+            case (".well-known", "core"):
+                return self._core
+            case ("api", "v1", "provision"):
+                return self._provision
+            case ("api", "v1", _, *_, ("telemetry" | "attributes") as kind):
+                return self._device_data[kind]
+        raise NotFound("No such path.")
+
+    async def finish(self, timeout_s: float) -> None:
+        """Return when all that is in hand has been answered, at the latest after `timeout_s`."""
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=timeout_s)
+
+
+def _check_options(request: Message) -> None:
+    for option in request.opt.option_list():
+        if option.number in PROXY:
+            raise ProxyingNotSupported
+        if option.number.is_critical() and option.number not in UNDERSTOOD:
+            raise BadOption(f"Option {int(option.number)} is not understood.")

@@ -1,0 +1,25 @@
+"""`manage.py coap_server`: serve provisioning and device data over CoAP."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from transports.coap.endpoint import PortTaken
+from transports.coap.server import run
+
+
+class Command(BaseCommand):
+    help = "Serve provisioning and device data over CoAP on COAP_HOST and COAP_PORT (UDP)."
+
+    def handle(self, **options: Any) -> None:
+        try:
+            run(settings.COAP_HOST, settings.COAP_PORT)
+        except PortTaken:
+            raise CommandError(
+                f"Port {settings.COAP_PORT} (UDP) on {settings.COAP_HOST} is in use; set COAP_PORT to another one."
+            ) from None
+        except OSError as err:
+            raise CommandError(
+                f"Cannot listen on COAP_HOST {settings.COAP_HOST}, COAP_PORT {settings.COAP_PORT}: {err.strerror}."
+            ) from None
