@@ -11,6 +11,7 @@ from django.utils import timezone
 from devices.choices import CredentialsType
 from devices.credentials import MqttBasic, certificate_id, mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials
+from profiles.connections import read_anew
 from profiles.text import MAX_TEXT_LENGTH, has_control_characters
 
 # last_seen_at is written at most this often per device: a device that reports every second costs no write a second.
@@ -53,7 +54,7 @@ def authenticate(shown: Shown) -> Device:
     Notes the first use, which ends the time in which a provisioning reply may be repeated, and that the device was seen.
     Source: protocol.md, *With the credentials afterwards*.
     """
-    device = _find(shown)
+    device = read_anew(lambda: _find(shown))
     if device is None:
         raise AuthenticationFailed("No device has these credentials.")
     if device.blocked:

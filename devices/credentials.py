@@ -147,9 +147,13 @@ def certificate_body(text: str) -> str:
     try:
         der = base64.b64decode(encoded, validate=True)
         x509.load_der_x509_certificate(der).public_key()
-    except (ValueError, UnsupportedAlgorithm) as err:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as err:
         raise InvalidCredentials("The certificate is neither PEM nor base64 of a certificate.") from err
-    return base64.b64encode(der).decode()
+    if base64.b64encode(der).decode() != encoded:
+        # Stray bits in the last digit (RFC 4648 section 3.5): the answer must repeat the text that was sent, and it is
+        # found again by the text that its DER form makes.
+        raise InvalidCredentials("The base64 of the certificate is not canonical.")
+    return encoded
 
 
 def certificate_id(der: bytes) -> str:

@@ -1,5 +1,6 @@
 """Devices, their credentials, attributes and latest telemetry."""
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -9,6 +10,7 @@ from devices.choices import CredentialsType
 from profiles.choices import AttributeScope
 from profiles.encryption import EncryptedTextField
 from profiles.models import DeviceProfile, ProvisioningKey, new_id
+from profiles.text import has_control_characters
 
 
 class Device(models.Model):
@@ -43,6 +45,11 @@ class Device(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if has_control_characters(self.name):
+            raise ValidationError({"name": "The name has control characters."})
 
 
 class DeviceCredentials(models.Model):

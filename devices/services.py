@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
 from devices.bulk_services import devices_reset_provisioning
-from devices.credentials import Credentials, generated_token
+from devices.choices import PROVISION_STATE
+from devices.credentials import Credentials, InvalidCredentials, generated_token, usable
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
@@ -30,11 +32,15 @@ def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials
 
     Raises ValidationError when a value does not fit or is taken, and then nothing was made.
     """
+    try:
+        chosen = usable(credentials) if credentials else generated_token()
+    except InvalidCredentials as err:
+        raise ValidationError({"credentials": str(err)}) from None
     device = Device(name=name.strip(), profile=profile, **fields)
     device.full_clean()
     device.save(force_insert=True)
     row = DeviceCredentials(device=device)
-    row.set(credentials or generated_token())
+    row.set(chosen)
     row.full_clean()
     row.save(force_insert=True)
     DeviceAttribute.objects.bulk_create(default_attributes(device, profile))
@@ -54,10 +60,11 @@ def device_update(*, device: Device, **fields: Any) -> list[str]:
 
 
 def default_attributes(device: Device, profile: DeviceProfile) -> list[DeviceAttribute]:
-    """Return the attributes, unsaved, that every new device of `profile` has."""
+    """Return the attributes, unsaved, that every new device of `profile` has. Its provisionState is not up to the profile."""
     return [
         DeviceAttribute(device=device, scope=entry["scope"], key=entry["key"], value=entry["value"])
         for entry in profile.default_attributes
+        if (entry["scope"], entry["key"]) != (AttributeScope.SERVER, PROVISION_STATE)
     ]
 
 
@@ -73,8 +80,10 @@ def telemetry_save(*, device: Device, readings: Iterable[Reading]) -> None:
     for reading in readings:
         if reading.key not in newest or reading.measured_at >= newest[reading.key].measured_at:
             newest[reading.key] = reading
-    kept = LatestTelemetry.objects.select_for_update().filter(device=device, key__in=newest)
-    for key, measured_at in kept.order_by("key").values_list("key", "measured_at"):
+    # The lock is the device's: a key's first reading has no row yet that could be locked.
+    Device.objects.select_for_update(no_key=True).filter(pk=device.pk).values_list("pk").get()
+    kept = LatestTelemetry.objects.filter(device=device, key__in=newest)
+    for key, measured_at in kept.order_by().values_list("key", "measured_at"):
         if measured_at > newest[key].measured_at:
             del newest[key]
     LatestTelemetry.objects.bulk_create(

@@ -37,14 +37,6 @@ def decrypt(token: str) -> str:
         raise DecryptionFailed("No key in ENCRYPTION_KEYS decrypts a stored value.") from None
 
 
-def reencrypt(token: str) -> str:
-    """Return `token` encrypted anew under the newest key. Raises DecryptionFailed when no key fits."""
-    try:
-        return _fernet(tuple(settings.ENCRYPTION_KEYS)).rotate(token.encode()).decode()
-    except InvalidToken:
-        raise DecryptionFailed("No key in ENCRYPTION_KEYS decrypts a stored value.") from None
-
-
 def lookup_id(purpose: str, *parts: str) -> str:
     """Return the HMAC-SHA256 of `parts` under LOOKUP_KEY, 64 hex digits.
 

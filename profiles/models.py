@@ -11,6 +11,8 @@ from uuid_utils.compat import uuid7
 
 from profiles.choices import AttributeScope, Strategy
 from profiles.encryption import EncryptedTextField
+from profiles.json_values import json_problem
+from profiles.text import MAX_TEXT_LENGTH, has_control_characters
 
 
 def new_id() -> uuid.UUID:
@@ -67,6 +69,8 @@ class DeviceProfile(models.Model):
 
     def clean(self) -> None:
         super().clean()
+        if has_control_characters(self.name):
+            raise ValidationError({"name": "The name has control characters."})
         validate_default_attributes(self.default_attributes)
 
 
@@ -124,8 +128,12 @@ def validate_default_attributes(value: Any) -> None:
         if not isinstance(entry, dict) or set(entry) != {"key", "value", "scope"}:
             raise ValidationError({"default_attributes": "Each attribute needs key, value and scope, and nothing else."})
         key, scope = entry["key"], entry["scope"]
-        if not isinstance(key, str) or not key.strip() or len(key) > 255:
-            raise ValidationError({"default_attributes": "An attribute's key needs 1 to 255 characters."})
+        if not isinstance(key, str) or not key.strip() or len(key) > MAX_TEXT_LENGTH or has_control_characters(key):
+            raise ValidationError(
+                {"default_attributes": f"An attribute's key needs 1 to {MAX_TEXT_LENGTH} characters, without control characters."}
+            )
+        if problem := json_problem(entry["value"]):
+            raise ValidationError({"default_attributes": f"The value of {key!r} cannot be stored. {problem}"})
         if scope not in AttributeScope.values:
             raise ValidationError(
                 {"default_attributes": f"The scope of {key!r} must be one of {', '.join(AttributeScope.values)}."}

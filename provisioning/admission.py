@@ -31,6 +31,10 @@ class Admitted:
     def profile(self) -> DeviceProfile:
         return self.key.profile
 
+    @property
+    def names_itself(self) -> bool:
+        return self.request.device_name is not None
+
 
 def keys_of(requests: Iterable[ProvisionRequest]) -> dict[str, ProvisioningKey]:
     """Return the provisioning keys that `requests` show, with their profiles, by their text. One query."""

@@ -50,3 +50,4 @@ class Reason(models.TextChoices):
 
     TOO_MANY_GUESSES = "TOO_MANY_GUESSES", "Too many requests with a wrong key or secret."
     INTERNAL_ERROR = "INTERNAL_ERROR", "An error of the server; its log has the details."
+    UNAVAILABLE = "UNAVAILABLE", "The database did not answer in time; the device was told to ask again."

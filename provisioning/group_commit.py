@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.utils import timezone
 
 from provisioning import guesses
@@ -45,7 +45,6 @@ class GroupCommit:
         self._queue: queue.Queue[_Waiting | Rejection | None] = queue.Queue(MAX_WAITING)
         self._lock = threading.Lock()
         self._drainer: threading.Thread | None = None
-        self._pid = 0
         self._closed = False
 
     def submit(self, request: ProvisionRequest) -> "Future[ProvisionOutcome]":
@@ -66,29 +65,28 @@ class GroupCommit:
         with self._lock:
             self._closed = True
             drainer = self._drainer
-        if drainer and self._pid == os.getpid():
+        if drainer:
             self._queue.put(None)
             drainer.join()
+
+    def forget(self) -> None:
+        """Start anew in a forked process: threads do not survive a fork, and what waited belongs to the parent."""
+        self._lock = threading.Lock()
+        self._queue = queue.Queue(MAX_WAITING)
+        self._drainer = None
 
     def _put(self, item: _Waiting | Rejection) -> bool:
         with self._lock:
             if self._closed:
                 return False
-            if self._drainer is None or self._pid != os.getpid():
-                self._start()
+            if self._drainer is None:
+                self._drainer = threading.Thread(target=self._drain, name="group-commit", daemon=True)
+                self._drainer.start()
             try:
                 self._queue.put_nowait(item)
             except queue.Full:
                 return False
             return True
-
-    def _start(self) -> None:
-        if self._pid and self._pid != os.getpid():
-            # Threads do not survive a fork, and what waited belongs to the parent.
-            self._queue = queue.Queue(MAX_WAITING)
-        self._pid = os.getpid()
-        self._drainer = threading.Thread(target=self._drain, name="group-commit", daemon=True)
-        self._drainer.start()
 
     def _drain(self) -> None:
         stopping = False
@@ -97,7 +95,8 @@ class GroupCommit:
             stopping = None in items
             try:
                 self._serve([item for item in items if item is not None])
-            except Exception:
+            except BaseException:
+                # Base: a panic in Rust code below is no Exception, and a dead drainer would leave everyone waiting.
                 log.exception("The group commit failed; it goes on with the next batch")
         connection.close()
 
@@ -112,24 +111,25 @@ class GroupCommit:
 
     def _serve(self, items: Sequence[_Waiting | Rejection]) -> None:
         batch = [item for item in items if isinstance(item, _Waiting)]
+        if batch:
+            self._serve_batch(batch)
+        guesses.count([item for item in items if isinstance(item, Rejection)], timezone.now())
+
+    def _serve_batch(self, batch: Sequence[_Waiting]) -> None:
         try:
-            outcomes = self._provision([item.request for item in batch]) if batch else []
-        except Exception as err:
-            # Whatever happened, nobody is left waiting.
-            if not isinstance(err, Unavailable):
-                log.exception("A batch failed unexpectedly")
-            answer = err if isinstance(err, Unavailable) else Unavailable("The batch failed.")
-            for item in batch:
-                item.outcome.set_exception(answer)
-        else:
+            outcomes = self._provision([item.request for item in batch])
             for item, outcome in zip(batch, outcomes, strict=True):
-                item.outcome.set_result(outcome)
-        rejections = [item for item in items if isinstance(item, Rejection)]
-        try:
-            guesses.count(rejections, timezone.now())
-        except DatabaseError:
-            log.warning("Unreadable requests could not be counted")
+                if outcome.reason != Reason.UNAVAILABLE:
+                    item.outcome.set_result(outcome)
+        except Unavailable:
+            log.info("%d requests are told to come again", len(batch))
+        finally:
+            # Whatever happened, nobody is left waiting.
+            for item in batch:
+                if not item.outcome.done():
+                    item.outcome.set_exception(Unavailable("The request was not served."))
 
 
 # The queue of this process.
 group_commit = GroupCommit()
+os.register_at_fork(after_in_child=group_commit.forget)

@@ -10,15 +10,16 @@ their limit, so that a request of any other source costs no query.
 import ipaddress
 import logging
 import threading
+import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import F, Sum
+from django.db import Error, connection, transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from profiles.models import ProvisioningKey
@@ -28,7 +29,9 @@ from provisioning.models import UnattributedAttempts
 
 log = logging.getLogger(__name__)
 
-GUESSES = (Reason.KEY_UNKNOWN, Reason.SECRET_WRONG)
+GUESSES = (Reason.KEY_EMPTY, Reason.KEY_UNKNOWN, Reason.SECRET_WRONG)
+# What is counted: guesses, and what came from a source that had guessed too often already.
+COUNTED = (*GUESSES, Reason.TOO_MANY_GUESSES)
 MINUTE = timedelta(minutes=1)
 # Sources beyond this many in one minute share one row: addresses are cheap to forge over UDP.
 MAX_SOURCES_PER_MINUTE = 1_000
@@ -97,55 +100,76 @@ def is_key_limited(key: ProvisioningKey, now: datetime) -> bool:
     return limited.seconds_left(str(key.pk), now) > 0
 
 
-def count(rejections: Iterable[Rejection], now: datetime) -> set[Rejection]:
-    """Count `rejections`, and return those beyond a limit of their source or key.
+def count(rejections: Sequence[Rejection], now: datetime) -> list[bool]:
+    """Count `rejections`; return for each whether it is beyond a limit of its source or key.
 
     It has a transaction of its own: a guesser's row must not hold up the batch that others wait for. When it cannot be
     written nothing is limited, and the log says so.
     """
-    pending = list(rejections)
-    if not pending:
-        return set()
+    if not rejections:
+        return []
     minute = now.replace(second=0, microsecond=0)
     try:
         with transaction.atomic():
-            _add(pending, minute)
-            by_source, by_key = _guesses_of(pending, minute)
-    except DatabaseError as err:
+            _add(rejections, minute)
+            by_source, by_key = _guesses_of(rejections, minute)
+    except Error as err:
         log.warning("Wrong guesses could not be counted: %s", type(err).__name__)
-        return set()
-    beyond = set()
-    for rejection in pending:
-        if rejection.reason not in GUESSES:
-            continue
-        if rejection.source and by_source.get(rejection.source, 0) > settings.GUESSES_PER_SOURCE:
+        return [False] * len(rejections)
+    beyond = [_is_beyond(rejection, by_source, by_key, minute) for rejection in reversed(rejections)]
+    return beyond[::-1]
+
+
+def _is_beyond(rejection: Rejection, by_source: Counter[str], by_key: Counter[uuid.UUID], minute: datetime) -> bool:
+    """Return whether `rejection`, the last of those counted, is beyond a limit, and take it off the counts."""
+    if rejection.reason not in GUESSES:
+        return False
+    beyond = False
+    if rejection.source:
+        beyond = by_source[rejection.source] > settings.GUESSES_PER_SOURCE
+        by_source[rejection.source] -= 1
+        if beyond:
             limited.add(rejection.source, minute + MINUTE)
-            beyond.add(rejection)
-        elif rejection.key and by_key.get(rejection.key.pk, 0) > settings.GUESSES_PER_KEY:
+    if rejection.key:
+        if not beyond and by_key[rejection.key.pk] > settings.GUESSES_PER_KEY:
+            beyond = True
             limited.add(str(rejection.key.pk), minute + MINUTE)
-            beyond.add(rejection)
+        by_key[rejection.key.pk] -= 1
     return beyond
 
 
-def _add(rejections: list[Rejection], minute: datetime) -> None:
+def _add(rejections: Sequence[Rejection], minute: datetime) -> None:
     rows: dict[str, UnattributedAttempts] = {}
-    counts: Counter[str] = Counter()
     for rejection in rejections:
         row = _row(rejection, minute)
-        rows[row.bucket] = row
-        counts[row.bucket] += 1
+        rows.setdefault(row.bucket, row).count += 1
+        rows[row.bucket].detail = row.detail
     known = set(UnattributedAttempts.objects.filter(bucket__in=rows).values_list("bucket", flat=True))
-    new = sorted(set(rows) - known)
+    new = set(rows) - known
     if new and UnattributedAttempts.objects.filter(minute=minute).count() + len(new) > MAX_SOURCES_PER_MINUTE:
         for bucket in new:
             row = rows.pop(bucket)
             shared = _row(Rejection(Origin(Transport(row.transport)), Reason(row.reason), detail=row.detail), minute)
-            rows[shared.bucket] = shared
-            counts[shared.bucket] += counts.pop(bucket)
-    # Sorted, so that two processes take their row locks in one order.
-    UnattributedAttempts.objects.bulk_create([rows[bucket] for bucket in sorted(rows)], ignore_conflicts=True)
-    for bucket in sorted(rows):
-        UnattributedAttempts.objects.filter(bucket=bucket).update(count=F("count") + counts[bucket], detail=rows[bucket].detail)
+            rows.setdefault(shared.bucket, shared).count += row.count
+    _upsert([rows[bucket] for bucket in sorted(rows)])
+
+
+def _upsert(rows: list[UnattributedAttempts]) -> None:
+    """Add `rows` to those that stand, by one statement that both databases know and Django's ORM has no words for.
+
+    The rows must be sorted, so that two processes take their locks in one order.
+    """
+    fields = UnattributedAttempts._meta.concrete_fields
+    quote = connection.ops.quote_name
+    table, columns = quote(UnattributedAttempts._meta.db_table), ", ".join(quote(str(field.column)) for field in fields)
+    places = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(rows))
+    sql = (
+        f"INSERT INTO {table} ({columns}) VALUES {places} ON CONFLICT (bucket) "  # noqa: S608 (no value stands in the text)
+        f"DO UPDATE SET count = {table}.count + EXCLUDED.count, detail = EXCLUDED.detail"
+    )
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in fields]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
 
 
 def _row(rejection: Rejection, minute: datetime) -> UnattributedAttempts:
@@ -163,10 +187,10 @@ def _row(rejection: Rejection, minute: datetime) -> UnattributedAttempts:
     )
 
 
-def _guesses_of(rejections: list[Rejection], minute: datetime) -> tuple[Mapping[str, int], Mapping[object, int]]:
+def _guesses_of(rejections: Sequence[Rejection], minute: datetime) -> tuple[Counter[str], Counter[uuid.UUID]]:
     guesses = UnattributedAttempts.objects.filter(minute=minute, reason__in=GUESSES).order_by()
     sources = {rejection.source for rejection in rejections}
     keys = {rejection.key.pk for rejection in rejections if rejection.key}
     by_source = guesses.filter(source__in=sources).values_list("source").annotate(Sum("count"))
     by_key = guesses.filter(key_id__in=keys).values_list("key_id").annotate(Sum("count"))
-    return dict(by_source), dict(by_key)
+    return Counter(dict(by_source)), Counter(dict(by_key))

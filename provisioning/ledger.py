@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import IntegrityError, connection
-from django.db.models import Case, Field, Value, When
+from django.db.models import Case, Field, Q, Value, When
 
 from devices.choices import PROVISION_STATE
 from devices.models import Device, DeviceAttribute, DeviceCredentials
@@ -25,24 +25,29 @@ def blank_ledger(now: datetime) -> Ledger:
 
     What it leads to is right exactly if it can be written, which the unique constraints decide.
     """
-    return Ledger(now=now, limited_keys={}, devices={}, owners={})
+    return Ledger(now=now, limited_keys={}, devices={}, credentials={}, owners={})
 
 
 def read_ledger(admitted: Iterable[Admitted], now: datetime) -> Ledger:
     """Return what the database knows of the names, credentials and limited keys of `admitted`.
 
     Keys with a use limit and existing devices are locked, in this order and each sorted, so that two batches never
-    wait for each other in a circle. At most three statements.
+    wait for each other in a circle. Credentials are read after that: read by the statement that waits for a lock, they
+    would be those of before the wait (PostgreSQL manual, 13.2.1). At most three statements.
     """
     asked = list(admitted)
     key_ids = {one.key.pk for one in asked if one.key.use_limit is not None}
     names = {one.name for one in asked}
     ids = {one.credentials.credentials_id for one in asked if one.credentials}
+    limited_keys = _locked_keys(key_ids) if key_ids else {}
+    devices = _locked_devices(names) if names else {}
+    credentials = _credentials(devices.values(), ids) if devices or ids else []
     return Ledger(
         now=now,
-        limited_keys=_locked_keys(key_ids) if key_ids else {},
-        devices=_locked_devices(names) if names else {},
-        owners=_owners(ids) if ids else {},
+        limited_keys=limited_keys,
+        devices=devices,
+        credentials={row.device_id: row for row in credentials},
+        owners={row.credentials_id: row.device_id for row in credentials},
     )
 
 
@@ -55,8 +60,8 @@ def write_ledger(ledger: Ledger, attempts: list[ProvisionAttempt]) -> None:
         postgres.write(ledger, attributes, attempts)
     else:
         _write(ledger, attributes, attempts)
-    if ledger.limited_keys:
-        ProvisioningKey.objects.bulk_update(ledger.limited_keys.values(), ["uses"])
+    if ledger.spent_keys:
+        ProvisioningKey.objects.bulk_update(ledger.spent_keys.values(), ["uses"])
 
 
 def _locked_keys(key_ids: set[uuid.UUID]) -> dict[uuid.UUID, ProvisioningKey]:
@@ -66,12 +71,14 @@ def _locked_keys(key_ids: set[uuid.UUID]) -> dict[uuid.UUID, ProvisioningKey]:
 
 def _locked_devices(names: set[str]) -> dict[str, Device]:
     # no_key: other transactions may go on writing rows that refer to these devices.
-    locked = Device.objects.select_for_update(of=("self",), no_key=True).filter(name__in=names)
-    return {device.name: device for device in locked.select_related("credentials").order_by("name")}
+    locked = Device.objects.select_for_update(no_key=True).filter(name__in=names)
+    return {device.name: device for device in locked.order_by("name")}
 
 
-def _owners(ids: set[str]) -> dict[str, uuid.UUID]:
-    return dict(DeviceCredentials.objects.filter(credentials_id__in=ids).values_list("credentials_id", "device_id"))
+def _credentials(devices: Iterable[Device], ids: set[str]) -> list[DeviceCredentials]:
+    """Return the credentials of `devices`, and those that stand under one of `ids`."""
+    wanted = Q(device__in=[device.pk for device in devices]) | Q(credentials_id__in=ids)
+    return list(DeviceCredentials.objects.filter(wanted))
 
 
 def _write(ledger: Ledger, attributes: list[DeviceAttribute], attempts: list[ProvisionAttempt]) -> None:
@@ -102,7 +109,7 @@ def _claim_devices(ledger: Ledger) -> None:
     if claimed != len(ledger.claimed):
         raise IntegrityError("A device that was read as not provisioned has been provisioned since.")
     if ledger.changed_credentials:
-        DeviceCredentials.objects.bulk_update(ledger.changed_credentials, ["type", "credentials_id", "value"])
+        DeviceCredentials.objects.bulk_update(ledger.changed_credentials, ["type", "credentials_id", "value", "updated_at"])
 
 
 def _per_row(rows: list[Device], field_name: str) -> Case:
@@ -115,11 +122,9 @@ def _per_row(rows: list[Device], field_name: str) -> Case:
 
 def _attributes(ledger: Ledger) -> list[DeviceAttribute]:
     """Return the attributes of new devices and the provisionState of all, sorted so that locks are taken in one order."""
-    state = (AttributeScope.SERVER, PROVISION_STATE)
     defaults = [row for device in ledger.created for row in default_attributes(device, device.profile)]
     states = [
         DeviceAttribute(device=device, scope=AttributeScope.SERVER, key=PROVISION_STATE, value=PROVISIONED, updated_at=ledger.now)
         for device in (*ledger.created, *ledger.claimed)
     ]
-    rows = [row for row in defaults if (row.scope, row.key) != state] + states
-    return sorted(rows, key=lambda row: (row.device_id, row.scope, row.key))
+    return sorted((*defaults, *states), key=lambda row: (row.device_id, row.scope, row.key))

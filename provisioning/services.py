@@ -2,62 +2,122 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from profiles.choices import Strategy
+from profiles.connections import read_anew
+from profiles.encryption import DecryptionFailed
 from profiles.models import ProvisioningKey
-from profiles.text import storable
 from provisioning import guesses
 from provisioning.admission import Admitted, admit, keys_of
+from provisioning.attempts import attempt_of, is_stored
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.errors import ProvisionError, Unavailable
+from provisioning.faults import Fault, fault_of
 from provisioning.guesses import Rejection
 from provisioning.ledger import blank_ledger, read_ledger, write_ledger
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
-from provisioning.models import ProvisionAttempt
 from provisioning.strategies import Ledger, decide
 
 log = logging.getLogger(__name__)
 
 # How often a batch starts over when another process was first to take a name, a token or a lock.
 MAX_TRIES = 4
+# How many requests, one at a time, may wait in vain for a lock before the rest of their batch is told to come again.
+MAX_BLOCKED = 2
+
+UNAVAILABLE = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.UNAVAILABLE, retry_after_s=Unavailable.retry_after_s)
 
 Admission = Admitted | ProvisionOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Requests, the keys that they showed as they are now, and what follows from the two."""
+
+    requests: Sequence[ProvisionRequest]
+    keys: dict[str, ProvisioningKey]
+    admissions: list[Admission]
+    now: datetime
+
+    @property
+    def admitted(self) -> list[Admitted]:
+        return [admission for admission in self.admissions if isinstance(admission, Admitted)]
+
+    @property
+    def is_surely_new(self) -> bool:
+        """Whether all that is admitted may be taken for new devices before anything is read."""
+        return all(one.profile.strategy == Strategy.ALLOW_CREATE and one.key.use_limit is None for one in self.admitted)
 
 
 def provision_batch(requests: Sequence[ProvisionRequest]) -> list[ProvisionOutcome]:
     """Return the outcome of each of `requests`, in their order, once everything is committed.
 
     One transaction with a fixed number of statements, for 1 request or 64. Each request comes to what it would have
-    come to alone, after those before it. Raises Unavailable when the database is away: then nothing is known to be done.
+    come to alone, after those before it. Raises Unavailable when the database is away: then nothing is known to be
+    done. An outcome with reason UNAVAILABLE says the same of one request among others that were served.
     """
-    now = timezone.now()
     try:
-        return _provision(requests, now)
-    except (OperationalError, InterfaceError) as err:
-        # The connection may be broken; the next batch shall have a new one.
-        connection.close()
-        log.warning("The database is away: %s", type(err).__name__)
+        return _provision(requests, timezone.now())
+    except Error as err:
+        _drop_connection(err)
         raise Unavailable("The database is away.") from err
 
 
 def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[ProvisionOutcome]:
-    keys = keys_of(requests)
-    admissions = [_admit(request, keys.get(request.key), now) for request in requests]
+    """Return the outcomes of `requests`, each alone where they fail together. Raises Error when the database is away."""
     try:
-        outcomes = _commit(requests, admissions, keys, now)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
-        # One poisoned request must hurt nobody else.
-        if len(requests) == 1:
-            log.exception("A provision request failed unexpectedly", extra={"request_id": requests[0].origin.request_id})
-            return [ProvisionOutcome(ProvisionStatus.FAILURE, Reason.INTERNAL_ERROR)]
-        return [outcome for request in requests for outcome in _provision([request], now)]
-    return _limited(requests, outcomes, keys, now)
+        batch, outcomes = _commit(requests, now)
+    except Exception as err:
+        fault = fault_of(err)
+        if fault is Fault.AWAY:
+            raise
+        if len(requests) > 1:
+            # One poisoned request must hurt nobody else.
+            return _one_at_a_time(requests, now)
+        if fault is Fault.BLOCKED:
+            log.warning("A provision request waited in vain for a lock")
+            return [UNAVAILABLE]
+        log.exception("A provision request failed unexpectedly", extra={"request_id": requests[0].origin.request_id})
+        return [_failed_alone(requests[0], now)]
+    return _limited(batch, outcomes)
+
+
+def _one_at_a_time(requests: Sequence[ProvisionRequest], now: datetime) -> list[ProvisionOutcome]:
+    outcomes: list[ProvisionOutcome] = []
+    for request in requests:
+        try:
+            outcomes += _provision([request], now)
+        except Error as err:
+            # Those before it are committed and get their answers.
+            _drop_connection(err)
+            break
+        if outcomes.count(UNAVAILABLE) > MAX_BLOCKED:
+            break
+    return outcomes + [UNAVAILABLE] * (len(requests) - len(outcomes))
+
+
+def _commit(requests: Sequence[ProvisionRequest], now: datetime) -> tuple[_Batch, list[ProvisionOutcome]]:
+    """Decide and write in one transaction; all anew, the keys included, when another process interferes.
+
+    Where all requests ask for new devices the first try reads nothing: nearly always everything is new indeed, and
+    where it is not the constraints say so before anything is committed.
+    """
+    interfered = False
+    for tries_left in reversed(range(MAX_TRIES)):
+        keys = read_anew(lambda: keys_of(requests))
+        batch = _Batch(requests, keys, [_admit(request, keys.get(request.key), now) for request in requests], now)
+        try:
+            return batch, _decide_and_write(batch, reading=interfered or not batch.is_surely_new)
+        except Error as err:
+            if not tries_left or fault_of(err) is not Fault.INTERFERED:
+                raise
+            interfered = True
+    raise AssertionError("unreachable")
 
 
 def _admit(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime) -> Admission:
@@ -70,100 +130,65 @@ def _admit(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime
         return _failed(err)
 
 
-def _commit(
-    requests: Sequence[ProvisionRequest], admissions: list[Admission], keys: dict[str, ProvisioningKey], now: datetime
-) -> list[ProvisionOutcome]:
-    """Decide and write in one transaction, anew when another process interferes.
-
-    Where all requests ask for new devices the first try reads nothing: nearly always everything is new indeed, and
-    where it is not the constraints say so before anything is committed.
-    """
-    admitted = [admission for admission in admissions if isinstance(admission, Admitted)]
-    reading = not all(_is_surely_new(one) for one in admitted)
-    for tries_left in reversed(range(MAX_TRIES)):
-        try:
-            with transaction.atomic():
-                ledger = read_ledger(admitted, now) if reading else blank_ledger(now)
-                return _decide_and_write(ledger, requests, admissions, keys)
-        except IntegrityError:
-            # Between our reading and our writing someone else took a name or a token. Reading again shows who.
-            if not tries_left:
-                raise
-            reading = True
-        except OperationalError:
-            # A deadlock or a lock that did not come: the connection stands, so start over. Else the database is away.
-            if not tries_left or not connection.is_usable():
-                raise
-    raise AssertionError("unreachable")
-
-
-def _is_surely_new(asked: Admitted) -> bool:
-    """Return whether `asked` may be taken for a new device before anything is read."""
-    return asked.profile.strategy == Strategy.ALLOW_CREATE and asked.key.use_limit is None
-
-
-def _decide_and_write(
-    ledger: Ledger, requests: Sequence[ProvisionRequest], admissions: list[Admission], keys: dict[str, ProvisioningKey]
-) -> list[ProvisionOutcome]:
-    outcomes = []
-    for admission in admissions:
-        if isinstance(admission, Admitted):
-            try:
-                outcomes.append(decide(admission, ledger))
-            except ProvisionError as err:
-                outcomes.append(_failed(err))
-        else:
-            outcomes.append(admission)
-    attempts = [
-        _attempt(request, outcome, keys[request.key], ledger.now)
-        for request, outcome in zip(requests, outcomes, strict=True)
-        if request.key in keys and _is_stored(outcome, keys[request.key], ledger.now)
-    ]
-    write_ledger(ledger, attempts)
+def _decide_and_write(batch: _Batch, *, reading: bool) -> list[ProvisionOutcome]:
+    if not batch.admitted and not any(request.key in batch.keys for request in batch.requests):
+        return [admission for admission in batch.admissions if isinstance(admission, ProvisionOutcome)]
+    with transaction.atomic():
+        ledger = read_ledger(batch.admitted, batch.now) if reading else blank_ledger(batch.now)
+        outcomes = [_decided(admission, ledger) for admission in batch.admissions]
+        attempts = [
+            attempt_of(request, outcome, key, batch.now)
+            for request, outcome in zip(batch.requests, outcomes, strict=True)
+            if (key := batch.keys.get(request.key)) and is_stored(outcome, key, batch.now)
+        ]
+        write_ledger(ledger, attempts)
     return outcomes
 
 
-def _is_stored(outcome: ProvisionOutcome, key: ProvisioningKey, now: datetime) -> bool:
-    """Return whether the attempt gets a row of its own; beyond the limits of guessing it is only counted."""
-    if outcome.reason == Reason.SECRET_WRONG:
-        return not guesses.is_key_limited(key, now)
-    return outcome.reason != Reason.TOO_MANY_GUESSES
+def _decided(admission: Admission, ledger: Ledger) -> ProvisionOutcome:
+    if isinstance(admission, ProvisionOutcome):
+        return admission
+    try:
+        return decide(admission, ledger)
+    except ProvisionError as err:
+        return _failed(err)
 
 
-def _attempt(request: ProvisionRequest, outcome: ProvisionOutcome, key: ProvisioningKey, now: datetime) -> ProvisionAttempt:
-    return ProvisionAttempt(
-        created_at=now,
-        transport=request.origin.transport,
-        address=storable(request.origin.address, 64),
-        request_id=storable(request.origin.request_id, 64),
-        profile_id=key.profile_id,
-        key_id=key.pk,
-        device_name=storable(outcome.device_name or (request.device_name or "").strip()),
-        device_id=outcome.device_id,
-        outcome=outcome.status,
-        reason=outcome.reason,
-        detail=outcome.detail,
-    )
+def _failed_alone(request: ProvisionRequest, now: datetime) -> ProvisionOutcome:
+    """Return the outcome of a request that met an error of ours, and log it as an attempt where that can be done."""
+    outcome = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.INTERNAL_ERROR)
+    try:
+        key = keys_of([request]).get(request.key)
+        if key:
+            attempt_of(request, outcome, key, now).save(force_insert=True)
+    except (Error, DecryptionFailed) as err:
+        log.warning("The failed request has no row in the attempts log: %s", type(err).__name__)
+    return outcome
 
 
-def _limited(
-    requests: Sequence[ProvisionRequest], outcomes: list[ProvisionOutcome], keys: dict[str, ProvisioningKey], now: datetime
-) -> list[ProvisionOutcome]:
+def _limited(batch: _Batch, outcomes: list[ProvisionOutcome]) -> list[ProvisionOutcome]:
     """Count the wrong guesses among `outcomes`, and return them with those beyond a limit told to wait."""
-    rejections = {
-        index: Rejection(request.origin, outcome.reason, keys.get(request.key))
-        for index, (request, outcome) in enumerate(zip(requests, outcomes, strict=True))
-        if outcome.reason in (*guesses.GUESSES, Reason.KEY_EMPTY, Reason.TOO_MANY_GUESSES)
-    }
-    beyond = guesses.count(rejections.values(), now)
-    wait_s = 60 - now.second
-    return [
-        ProvisionOutcome(ProvisionStatus.FAILURE, Reason.TOO_MANY_GUESSES, retry_after_s=wait_s)
-        if rejections.get(index) in beyond
-        else outcome
-        for index, outcome in enumerate(outcomes)
+    wrong = [index for index, outcome in enumerate(outcomes) if outcome.reason in guesses.COUNTED]
+    if not wrong:
+        return outcomes
+    rejections = [
+        Rejection(request.origin, outcomes[index].reason, batch.keys.get(request.key))
+        for index in wrong
+        for request in (batch.requests[index],)
     ]
+    limited = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.TOO_MANY_GUESSES, retry_after_s=60 - batch.now.second)
+    told = list(outcomes)
+    for index, is_beyond in zip(wrong, guesses.count(rejections, batch.now), strict=True):
+        if is_beyond:
+            told[index] = limited
+    return told
 
 
 def _failed(err: ProvisionError) -> ProvisionOutcome:
     return ProvisionOutcome(err.status, err.reason, err.detail)
+
+
+def _drop_connection(err: Error) -> None:
+    """The next batch shall have a new connection: this one may be broken, or lead to a server that has become a standby."""
+    connection.close()
+    log.warning("The database is away: %s", type(err).__name__)

@@ -23,18 +23,20 @@ from provisioning.retries import may_repeat
 class Ledger:
     """What one batch knows and decides.
 
-    `devices` are by name, each with its `credentials`. `owners` are device ids by credentials id. Keys with a use
-    limit stand in `limited_keys`, locked; the others are not counted.
+    `devices` are by name, `credentials` by the id of their device, `owners` the ids of devices by credentials id. Keys
+    with a use limit stand in `limited_keys`, locked; the others are not counted.
     """
 
     now: datetime
     devices: dict[str, Device]
+    credentials: dict[uuid.UUID, DeviceCredentials]
     owners: dict[str, uuid.UUID]
     limited_keys: dict[uuid.UUID, ProvisioningKey]
     created: list[Device] = field(default_factory=list)
     claimed: list[Device] = field(default_factory=list)
     new_credentials: list[DeviceCredentials] = field(default_factory=list)
     changed_credentials: list[DeviceCredentials] = field(default_factory=list)
+    spent_keys: dict[uuid.UUID, ProvisioningKey] = field(default_factory=dict)
 
     def spend(self, key: ProvisioningKey) -> None:
         """Count one use of `key`. Raises NotFound when none is left."""
@@ -44,12 +46,33 @@ class Ledger:
         if limited.is_used_up:
             raise NotFound(Reason.KEY_USED_UP)
         limited.uses += 1
+        self.spent_keys[limited.pk] = limited
 
     def check_free(self, credentials: Credentials, device_id: uuid.UUID | None = None) -> None:
         """Raise Refused when `credentials` belong to another device than `device_id`."""
         owner = self.owners.get(credentials.credentials_id)
         if owner not in (None, device_id):
             raise Refused(Reason.CREDENTIALS_TAKEN, f"The supplied credentials belong to device {owner}.")
+
+    def give(self, device: Device, credentials: Credentials) -> None:
+        """Make `credentials` those of `device`, which may have had others."""
+        row = self.credentials.get(device.pk)
+        if row:
+            self.owners.pop(row.credentials_id, None)
+            self.changed_credentials.append(row)
+        else:
+            row = self.credentials[device.pk] = DeviceCredentials(device=device)
+            self.new_credentials.append(row)
+        row.set(credentials)
+        row.updated_at = self.now
+        self.owners[row.credentials_id] = device.pk
+
+    def provision(self, device: Device, asked: Admitted) -> None:
+        """Mark `device` as provisioned by `asked`."""
+        device.provisioned_at = self.now
+        device.provisioned_with = asked.key
+        device.retry_id = asked.retry_id
+        device.first_used_at = None
 
 
 def decide(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
@@ -63,17 +86,18 @@ def _create(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
     """Allow to create new devices: the name must be new, in any profile."""
     existing = ledger.devices.get(asked.name)
     if existing is not None:
-        return _repeat(asked, existing, ledger, otherwise=Reason.NAME_TAKEN)
+        # A device that names itself nothing finds its name taken by its own earlier request only (retries.generated_name).
+        return _repeat(asked, existing, ledger, otherwise=Reason.NAME_TAKEN if asked.names_itself else Reason.SECOND_DEVICE)
     if asked.credentials:
         ledger.check_free(asked.credentials)
     ledger.spend(asked.key)
 
     device = Device(name=asked.name, profile=asked.profile, gateway=asked.request.gateway, created_at=ledger.now)
-    _give_credentials(device, asked.credentials or generated_token(), ledger)
-    _mark_provisioned(device, asked, ledger)
+    ledger.give(device, asked.credentials or generated_token())
+    ledger.provision(device, asked)
     ledger.devices[device.name] = device
     ledger.created.append(device)
-    return _success(device, Reason.CREATED)
+    return _success(device, ledger, Reason.CREATED)
 
 
 def _claim(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
@@ -91,54 +115,32 @@ def _claim(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
         ledger.check_free(asked.credentials, device.pk)
     ledger.spend(asked.key)
 
-    if not hasattr(device, "credentials"):
-        _give_credentials(device, asked.credentials or generated_token(), ledger)
-    elif asked.credentials:
-        _change_credentials(device.credentials, asked.credentials, ledger)
+    if asked.credentials or device.pk not in ledger.credentials:
+        ledger.give(device, asked.credentials or generated_token())
     device.gateway = device.gateway or asked.request.gateway
-    device.first_used_at = None
-    _mark_provisioned(device, asked, ledger)
+    ledger.provision(device, asked)
     ledger.claimed.append(device)
-    return _success(device, Reason.CLAIMED)
-
-
-def _give_credentials(device: Device, credentials: Credentials, ledger: Ledger) -> None:
-    row = DeviceCredentials(device=device)
-    row.set(credentials)
-    ledger.owners[row.credentials_id] = device.pk
-    ledger.new_credentials.append(row)
-
-
-def _change_credentials(row: DeviceCredentials, credentials: Credentials, ledger: Ledger) -> None:
-    ledger.owners.pop(row.credentials_id, None)
-    row.set(credentials)
-    ledger.owners[row.credentials_id] = row.device_id
-    ledger.changed_credentials.append(row)
-
-
-def _mark_provisioned(device: Device, asked: Admitted, ledger: Ledger) -> None:
-    device.provisioned_at = ledger.now
-    device.provisioned_with = asked.key
-    device.retry_id = asked.retry_id
+    return _success(device, ledger, Reason.CLAIMED)
 
 
 def _repeat(asked: Admitted, device: Device, ledger: Ledger, *, otherwise: Reason) -> ProvisionOutcome:
     """Return the earlier answer when `asked` repeats the request that got it. Raises Refused when not."""
     same_profile = device.profile_id == asked.profile.pk
-    if device.blocked and same_profile:
+    repeats = may_repeat(device, request=asked.request, retry_digest=asked.retry_id, profile=asked.profile, now=ledger.now)
+    if device.blocked and (repeats or same_profile):
         raise Refused(Reason.DEVICE_BLOCKED)
-    if may_repeat(device, request=asked.request, retry_digest=asked.retry_id, profile=asked.profile, now=ledger.now):
-        return _success(device, Reason.REPEATED)
+    if repeats:
+        return _success(device, ledger, Reason.REPEATED)
     if same_profile and device.provisioned_at is not None and (device.first_used_at or asked.request.idempotency_key):
         raise Refused(Reason.SECOND_DEVICE)
     raise Refused(otherwise)
 
 
-def _success(device: Device, reason: Reason) -> ProvisionOutcome:
+def _success(device: Device, ledger: Ledger, reason: Reason) -> ProvisionOutcome:
     return ProvisionOutcome(
         ProvisionStatus.SUCCESS,
         reason,
         device_id=device.pk,
         device_name=device.name,
-        credentials=device.credentials.unpacked(),
+        credentials=ledger.credentials[device.pk].unpacked(),
     )

@@ -58,7 +58,7 @@ def exchange(body: bytes, transport: Transport, address: str = "", *, idempotenc
         kind = ReplyKind.TOO_LARGE if isinstance(err, RequestTooLarge) else ReplyKind.MALFORMED
         reply.set_result(Reply(kind, err.codec.encode_error(str(err)), err.codec, origin.request_id, text=str(err)))
         return reply
-    group_commit.submit(request).add_done_callback(lambda done: reply.set_result(_reply(done, codec, origin)))
+    group_commit.submit(request).add_done_callback(lambda done: _answer(reply, done, codec, origin))
     return reply
 
 
@@ -76,6 +76,15 @@ def unavailable(codec: Codec = JSON, request_id: str = "") -> Reply:
     return Reply(
         ReplyKind.UNAVAILABLE, codec.encode_error(text), codec, request_id, text=text, retry_after_s=Unavailable.retry_after_s
     )
+
+
+def _answer(reply: "Future[Reply]", done: "Future[ProvisionOutcome]", codec: Codec, origin: Origin) -> None:
+    try:
+        reply.set_result(_reply(done, codec, origin))
+    except Exception:
+        # What a callback raises nobody sees, and the edge would wait for ever.
+        log.exception("The answer to request %s could not be encoded", origin.request_id)
+        reply.set_result(unavailable(codec, origin.request_id))
 
 
 def _reply(done: "Future[ProvisionOutcome]", codec: Codec, origin: Origin) -> Reply:

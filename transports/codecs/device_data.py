@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 from django.utils import timezone
 
 from devices.services import Reading
+from profiles.json_values import json_problem
 from profiles.text import MAX_TEXT_LENGTH
 
 MAX_KEYS = 1_000
-MAX_DEPTH = 32
 
 
 class BadDeviceData(Exception):
@@ -48,11 +48,11 @@ def _readings(entry: Any, now: datetime) -> list[Reading]:
 def _values(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise BadDeviceData("An object of keys and values is needed.")
-    for key, value in entry.items():
+    for key in entry:
         if not 0 < len(key) <= MAX_TEXT_LENGTH:
             raise BadDeviceData(f"A key needs 1 to {MAX_TEXT_LENGTH} characters.")
-        _check_storable(key)
-        _check_storable(value)
+    if problem := json_problem(entry):
+        raise BadDeviceData(problem)
     return {key: value for key, value in entry.items() if value is not None}
 
 
@@ -63,22 +63,6 @@ def _time(milliseconds: Any) -> datetime:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         raise BadDeviceData("ts is out of range.") from None
-
-
-def _check_storable(value: Any, depth: int = 0) -> None:
-    """Raise BadDeviceData for what a database's JSON cannot hold: NUL and lone surrogates (RFC 8259 section 8.2)."""
-    if depth > MAX_DEPTH:
-        raise BadDeviceData("The value is nested too deeply.")
-    if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise BadDeviceData("A text has NUL or half a surrogate pair.")
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _check_storable(key, depth + 1)
-            _check_storable(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_storable(inner, depth + 1)
 
 
 def _parse(body: bytes) -> Any:
