@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 PROCESSES := $(if $(MQTT_BROKER_URL)$(MQTT_BROKER_URL_FILE),web mqtt_bridge coap tasks status)
 
 .DEFAULT_GOAL := help
-.PHONY: help run password check test soak lock proto clean
+.PHONY: help run password check test soak bench lock proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,3 +40,42 @@ $(BIN)/.installed-dev: requirements-dev.txt $(BIN)/.installed
 	@echo "Installing requirements-dev.txt into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+check: export FIRSTLIGHT_DATA := $(CURDIR)/.check
+check: $(BIN)/.installed-dev ## style, types, import order, settings, migrations
+	ruff format --check .
+	ruff check .
+	mypy .
+	lint-imports
+	deploy/check-production
+	python manage.py makemigrations --check
+
+# Each program that the tests call, and the Debian package that has it.
+TEST_PROGRAMS := git=git curl=curl mosquitto=mosquitto mosquitto_rr=mosquitto-clients coap-client-notls=libcoap3-bin \
+	postgres=postgresql redis-server=redis-server chromium=chromium
+PYTEST := python -m pytest -q --numprocesses 2 --dist loadfile
+
+test: $(BIN)/.installed-dev ## all tests, those of the database on SQLite and on PostgreSQL
+	@deploy/apt-install $(TEST_PROGRAMS)
+	$(PYTEST)
+	TEST_DATABASE=postgres $(PYTEST) -m 'database and not soak'
+
+soak: $(BIN)/.installed-dev ## the tests that take long
+	@deploy/apt-install $(TEST_PROGRAMS)
+	python -m pytest -m soak --timeout 0
+
+bench: $(BIN)/.installed-dev ## the benchmarks
+	python -m benchmarks
+
+COMPILE := pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras
+
+lock: $(BIN)/.installed-dev ## pin the dependencies anew
+	$(COMPILE) --upgrade -o requirements.txt requirements.in
+	$(COMPILE) --upgrade -o requirements-dev.txt requirements-dev.in
+
+proto: $(BIN)/.installed-dev ## generate the Protobuf classes anew
+	python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. transports/codecs/provision.proto
+
+clean: ## remove .venv and caches; the data in var/ stays
+	rm -rf $(VENV) .check .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
