@@ -4,7 +4,6 @@ import pytest
 
 from provisioning import guesses
 
-
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
