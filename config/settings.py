@@ -251,6 +251,9 @@ MQTT_BRIDGE_USERNAME = "bridge"
 MQTT_BRIDGE_PASSWORD = _own["MQTT_BRIDGE_PASSWORD"]
 MQTT_REQUEST_TOPIC = env.str("MQTT_REQUEST_TOPIC", default="/provision/request/{client_id}")
 MQTT_RESPONSE_TOPIC = env.str("MQTT_RESPONSE_TOPIC", default="/provision/response/{client_id}")
+# The embedded broker: connections at most, and seconds after which it closes that of a client that provisions and asks nothing.
+MQTT_MAX_CONNECTIONS = env.int("MQTT_MAX_CONNECTIONS", default=10_000)
+MQTT_PROVISION_IDLE_S = env.int("MQTT_PROVISION_IDLE_S", default=300)
 # Answer unmodified firmware on the shared response topic of a broker that does not keep replies apart:
 # every device subscribed there at that moment sees the reply. For a bench or a single production line.
 MQTT_ALLOW_SHARED_RESPONSES = env.bool("MQTT_ALLOW_SHARED_RESPONSES", default=False)

@@ -3,6 +3,9 @@
 import pytest
 
 from provisioning import guesses
+from tests.support.tb_client import tb_client
+
+__all__ = ["tb_client"]
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 

@@ -1,0 +1,200 @@
+"""The embedded broker as a process, a bridge that echoes, and a bare socket for what no client library would send."""
+
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.support.processes import Server, free_port, listens, wait_for
+from tests.support.web import ROOT, manage
+
+BRIDGE_PASSWORD = "a-password-of-the-tests-own"
+
+
+class EmbeddedBroker:
+    """`manage.py mqtt_broker` on a free port with `environment` on top of this one, its files below `folder`, migrated."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.port = free_port()
+        self.environment = os.environ | {
+            "FIRSTLIGHT_DATA": str(folder / "data"),
+            "DATABASE_URL": f"sqlite:///{folder / 'broker.sqlite3'}",
+            "MQTT_BRIDGE_PASSWORD": BRIDGE_PASSWORD,
+            "MQTT_PORT": str(self.port),
+            **environment,
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        manage(self.environment, "migrate", "--verbosity", "0")
+        self.server = Server([sys.executable, "manage.py", "mqtt_broker"], folder / "broker.log", env=self.environment, cwd=ROOT)
+        wait_for(self._is_up, "the broker")
+
+    def _is_up(self) -> bool:
+        assert self.server.alive, self.server.output()
+        return listens(self.port)
+
+
+def client(port: int, *, client_id: str = "", username: str = "", password: str = "", **options: Any) -> paho.Client:
+    """Return a paho client, connected and its loop running; `got` holds the messages that it hears, by topic."""
+    options.setdefault("protocol", paho.MQTTv311)
+    one = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, **options)
+    if username:
+        one.username_pw_set(username, password or None)
+    one.got = []
+    one.on_message = lambda _client, _userdata, message: one.got.append((message.topic, message.payload))
+    one.refused = []
+    one.on_connect = lambda _client, _userdata, _flags, reason, _properties: (
+        one.refused.append(reason) if reason.is_failure else None
+    )
+    one.connect("127.0.0.1", port)
+    one.loop_start()
+    return one
+
+
+def connected(port: int, **options: Any) -> paho.Client:
+    """Return a paho client that the broker has accepted."""
+    one = client(port, **options)
+    wait_for(lambda: one.is_connected() or one.refused, "CONNACK")
+    assert not one.refused, one.refused
+    return one
+
+
+def gone(one: paho.Client) -> None:
+    """Disconnect `one` in order."""
+    one.disconnect()
+    one.loop_stop()
+
+
+def subscribed(one: paho.Client, topic: str, qos: int = 0) -> int:
+    """Return the code with which the broker answers a SUBSCRIBE: the QoS granted, or 128 and more."""
+    codes: list[int] = []
+    one.on_subscribe = lambda _client, _userdata, _mid, reasons, _properties: codes.extend(reason.value for reason in reasons)
+    one.subscribe(topic, qos)
+    wait_for(lambda: codes, "SUBACK")
+    return codes[0]
+
+
+class EchoBridge:
+    """A bridge that answers each request with what `answer` makes of it. With `hold`, it takes requests and says nothing."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        client_id: str = "bridge-of-the-tests",
+        answer: Callable[[bytes], bytes] = lambda body: b"echo " + body,
+        hold: bool = False,
+        **options: Any,
+    ) -> None:
+        self.requests: list[tuple[str, bytes, bool]] = []
+        self.answer, self.hold = answer, hold
+        options.setdefault("clean_session", False)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, manual_ack=True, **options)
+        self.client.username_pw_set("bridge", BRIDGE_PASSWORD)
+        self.client.on_connect = lambda client, *_: client.subscribe("/provision/request/+", qos=1)
+        self.subscribed = False
+        self.client.on_subscribe = self._on_subscribe
+        self.client.on_message = self._on_message
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        wait_for(lambda: self.subscribed, "the bridge's SUBACK")
+
+    def bodies(self) -> list[bytes]:
+        return [body for _, body, _ in self.requests]
+
+    def stop(self) -> None:
+        gone(self.client)
+
+    def vanish(self) -> None:
+        """Lose the connection as if the cable was cut: no DISCONNECT, no coming back."""
+        self.client.loop_stop()
+        self.client.socket().close()
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self.subscribed = True
+
+    def _on_message(self, client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
+        self.requests.append((message.topic, message.payload, message.dup))
+        if self.hold:
+            return
+        client.publish(message.topic.replace("request", "response", 1), self.answer(message.payload), qos=1)
+        client.ack(message.mid, message.qos)
+
+
+class BareSocket:
+    """A TCP connection to the broker, to send any bytes over."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def receive(self, size: int) -> bytes:
+        """Return `size` bytes, fewer when the broker closes the connection before."""
+        data = b""
+        while len(data) < size and (more := self._next(size - len(data))):
+            data += more
+        return data
+
+    def is_closed(self) -> bool:
+        """Return whether the broker closes the connection, after whatever else it sends."""
+        while self._next(65_536):
+            pass
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _next(self, size: int) -> bytes:
+        try:
+            return self._socket.recv(size)
+        except ConnectionResetError:
+            return b""
+
+
+def connect_packet(
+    *,
+    client_id: str = "",
+    username: str | None = None,
+    password: str | None = None,
+    will: tuple[str, bytes] | None = None,
+    level: int = 4,
+) -> bytes:
+    """Return a CONNECT of MQTT 3.1.1 with a clean session."""
+    flags = 0x02 | (0x80 if username is not None else 0) | (0x40 if password is not None else 0) | (0x04 if will else 0)
+    body = b"\0\4MQTT" + bytes((level, flags)) + struct.pack("!H", 60) + text(client_id)
+    if will:
+        body += text(will[0]) + struct.pack("!H", len(will[1])) + will[1]
+    body += b"".join(text(part) for part in (username, password) if part is not None)
+    return packet(0x10, body)
+
+
+def publish_packet(topic: str, body: bytes) -> bytes:
+    """Return a PUBLISH at QoS 0."""
+    return packet(0x30, text(topic) + body)
+
+
+def packet(first: int, body: bytes) -> bytes:
+    size, length = b"", len(body)
+    while True:
+        length, low = divmod(length, 128)
+        size += bytes((low | (128 if length else 0),))
+        if not length:
+            return bytes((first,)) + size + body
+
+
+def text(value: str) -> bytes:
+    return struct.pack("!H", len(value.encode())) + value.encode()
+
+
+CONNACK_ACCEPTED = b"\x20\x02\x00\x00"
+CONNACK_BAD_VERSION = b"\x20\x02\x00\x01"
+CONNACK_UNAVAILABLE = b"\x20\x02\x00\x03"
+CONNACK_NOT_AUTHORIZED = b"\x20\x02\x00\x05"
+PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"

@@ -1,0 +1,26 @@
+"""`manage.py mqtt_broker`: the embedded MQTT broker."""
+
+import asyncio
+import errno
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from transports.mqtt.broker.run import listening_socket, run
+
+
+class Command(BaseCommand):
+    help = "Run the embedded MQTT broker on MQTT_HOST and MQTT_PORT until it is told to stop (SIGTERM, SIGINT)."
+
+    def handle(self, **options: Any) -> None:
+        if not settings.MQTT_BRIDGE_PASSWORD:
+            raise CommandError("MQTT_BRIDGE_PASSWORD is not set. The bridge logs in to the embedded broker with it.")
+        host, port = settings.MQTT_HOST, settings.MQTT_PORT
+        try:
+            listener = listening_socket(host, port)
+        except OSError as err:
+            if err.errno == errno.EADDRINUSE:
+                raise CommandError(f"Port {port} on {host} is in use; set MQTT_PORT to another one.") from None
+            raise CommandError(f"Cannot listen on {host}, port {port} (MQTT_HOST, MQTT_PORT): {err.strerror}.") from None
+        asyncio.run(run(listener))

@@ -1,0 +1,49 @@
+"""The broker as a process: its socket, its signals, its heartbeat."""
+
+import asyncio
+import resource
+import signal
+import socket
+
+from django.conf import settings
+
+from transports.choices import Process
+from transports.heartbeat import Beating
+from transports.mqtt.broker.server import ProvisioningBroker
+
+# Files that are open besides connections: the database's, the log, libraries.
+OTHER_FILES = 64
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket bound to `host` and `port`. Raises OSError."""
+    family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(address[:2], family=family, backlog=1024)
+
+
+def connections_allowed(wanted: int) -> int:
+    """Return how many connections, `wanted` at most, the process may have open; raises its limit on open files as it can."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted + OTHER_FILES if hard == resource.RLIM_INFINITY else min(wanted + OTHER_FILES, hard)
+    soft = max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(wanted, soft - OTHER_FILES))
+
+
+async def run(listener: socket.socket) -> None:
+    """Run the broker until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    broker = ProvisioningBroker(listener, max_connections=connections_allowed(settings.MQTT_MAX_CONNECTIONS))
+    beating = Beating(Process.MQTT_BROKER)
+    beating.start()
+    try:
+        await broker.start()
+        host, port = listener.getsockname()[:2]
+        beating.report(ready=True, note=f"Listens on {host}, port {port}.")
+        await stopping.wait()
+        beating.report(ready=False, note="Stopping.")
+        await broker.shutdown()
+    finally:
+        await asyncio.to_thread(beating.stop)

@@ -1,0 +1,150 @@
+"""The embedded MQTT broker: amqtt's, with connections of our own.
+
+amqtt 0.12 drops a session by its client id before it has authenticated who connects, limits neither packets nor the time
+to send CONNECT, and keeps nobody's messages apart. So the life of a connection is ours (`stream_connected`); listening,
+the validation of a CONNECT and the packets themselves are amqtt's.
+"""
+
+import asyncio
+import logging
+import socket
+from functools import partial
+from typing import Any
+
+from amqtt.broker import Broker
+from amqtt.errors import AMQTTError, MQTTError, NoDataError
+from amqtt.mqtt.connack import SERVER_UNAVAILABLE, UNACCEPTABLE_PROTOCOL_VERSION, ConnackPacket
+from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
+from amqtt.session import Session
+
+from transports.mqtt.broker import mqtt5
+from transports.mqtt.broker.admission import Refused, admit
+from transports.mqtt.broker.clients import Client, Disconnected
+from transports.mqtt.broker.connection import Connection
+from transports.mqtt.broker.hub import Hub
+from transports.mqtt.broker.wire import PacketReader, PacketTooLarge, PacketWriter, UnacceptableProtocol
+
+log = logging.getLogger(__name__)
+
+# Time to send CONNECT.
+CONNECT_TIMEOUT_S = 10.0
+# Time for the database to say who it is.
+ADMISSION_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 5.0
+READ_AHEAD_BYTES = 8 * 1024
+# A peer that is gone without a word is noticed after this, whatever its keep-alive: first probe, between probes, probes.
+TCP_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3))
+
+
+class ProvisioningBroker(Broker):
+    """A broker on a socket that listens already. Start it with `start`, stop it with `shutdown`."""
+
+    def __init__(self, listener: socket.socket, *, max_connections: int) -> None:
+        super().__init__({"listeners": {"default": {"type": "tcp", "bind": "unused:0"}}, "plugins": {}})
+        self._listener = listener
+        self._max_connections = max_connections
+        self._hub = Hub()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._connections: dict[str, Connection] = {}
+
+    async def _create_server_instance(self, listener_name: str, *_args: Any) -> asyncio.Server:
+        connected = partial(self.stream_connected, listener_name=listener_name)
+        return await asyncio.start_server(connected, sock=self._listener, limit=READ_AHEAD_BYTES, backlog=1024)
+
+    async def stream_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str) -> None:
+        """Serve one connection to its end. Nothing that goes wrong with it reaches any other."""
+        task, outbound = asyncio.current_task(), PacketWriter(writer)
+        if task is None or len(self._tasks) >= self._max_connections:
+            outbound.end()
+            return
+        self._tasks.add(task)
+        _notice_lost_peers(writer.get_extra_info("socket"))
+        try:
+            await self._serve(PacketReader(reader), outbound)
+        except Exception:
+            log.exception("A connection failed unexpectedly")
+        finally:
+            outbound.end()
+            self._tasks.discard(task)
+
+    async def shutdown(self) -> None:
+        """Stop listening, close all connections, and return once what was in hand is finished."""
+        for server in self._servers.values():
+            server.instance.close()
+        for connection in list(self._connections.values()):
+            connection.end(mqtt5.SERVER_SHUTTING_DOWN)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+        self._hub.database.close()
+        await super().shutdown()
+
+    async def _serve(self, reader: PacketReader, writer: PacketWriter) -> None:
+        peer = (writer.get_peer_info() or ("unknown",))[0]
+        try:
+            connection = await self._connection(reader, writer)
+            if connection:
+                await self._serve_as_only(connection)
+        except Disconnected as err:
+            log.info("Closed a connection from %s: %s", peer, err)
+            writer.end(err.reason)
+        except PacketTooLarge as err:
+            log.info("Closed a connection from %s: %s", peer, err)
+            writer.end(mqtt5.PACKET_TOO_LARGE)
+        except (AMQTTError, MQTTError, NoDataError) as err:
+            log.info("Closed a connection from %s: %s", peer, err)
+            writer.end(mqtt5.MALFORMED_PACKET)
+        except TimeoutError:
+            writer.end(mqtt5.KEEP_ALIVE_TIMEOUT)
+        except (EOFError, OSError) as err:
+            log.debug("A connection from %s is gone: %s", peer, type(err).__name__)
+
+    async def _connection(self, reader: PacketReader, writer: PacketWriter) -> Connection | None:
+        """Return the connection that a CONNECT opens, None when it is refused; no session has been touched then."""
+        try:
+            session = await self._session(reader, writer)
+            client = await self._admitted(session, reader)
+        except UnacceptableProtocol:
+            code, reason = UNACCEPTABLE_PROTOCOL_VERSION, "an unknown protocol version"
+        except Refused as err:
+            code, reason = err.code, str(err)
+        else:
+            return Connection(session, client, reader, writer)
+        log.info("Refused a client from %s: %s", (writer.get_peer_info() or ("unknown",))[0], reason)
+        writer.send(ConnackPacket.build(0, code).to_bytes())
+        return None
+
+    async def _session(self, reader: PacketReader, writer: PacketWriter) -> Session:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await reader.next_packet()
+        writer.speaks_5 = reader.level == 5
+        # What it says of errors it has sent as CONNACK already.
+        _, session = await BrokerProtocolHandler.init_from_connect(reader, writer, self.plugins_manager)
+        reader.check_read()
+        return session
+
+    async def _admitted(self, session: Session, reader: PacketReader) -> Client:
+        try:
+            async with asyncio.timeout(ADMISSION_TIMEOUT_S):
+                return await admit(session, reader, self._hub)
+        except TimeoutError:
+            raise Refused(SERVER_UNAVAILABLE, "the database takes too long") from None
+
+    async def _serve_as_only(self, connection: Connection) -> None:
+        """Serve `connection` in place of one that has the same key [MQTT-3.1.4-2]."""
+        key = connection.client.key
+        if key in self._connections:
+            self._connections[key].end(mqtt5.SESSION_TAKEN_OVER)
+        self._connections[key] = connection
+        try:
+            await connection.serve()
+        finally:
+            if self._connections.get(key) is connection:
+                del self._connections[key]
+
+
+def _notice_lost_peers(connected: socket.socket) -> None:
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in TCP_KEEPALIVE:
+        connected.setsockopt(socket.IPPROTO_TCP, option, value)
