@@ -294,6 +294,18 @@ if PRODUCTION:
 # The proxy in front redirects browsers to HTTPS. We do not: devices without TLS would follow no redirect of a POST.
 SILENCED_SYSTEM_CHECKS = ["security.W008"]
 
+# --- Metrics -------------------------------------------------------------------------------------
+
+# Who shows this token at /metrics of the web process sees its numbers (`Authorization: Bearer …`). Empty: there is no /metrics.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="").strip()
+if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
+    raise ImproperlyConfigured("METRICS_TOKEN is too short: it needs 20 characters or more.")
+# The other processes have no web server of their own: each serves its numbers here, without a token, when the port is set.
+METRICS_HOST = env.str("METRICS_HOST", default="127.0.0.1")
+METRICS_PORT = env.int("METRICS_PORT", default=0)
+# Where the worker processes of one web server share their numbers; a folder that no other web server uses.
+METRICS_DIR = env.str("METRICS_DIR", default=str(DATA_DIR / "metrics"))
+
 # --- Logging -------------------------------------------------------------------------------------
 
 LOG_FORMAT = env.str("LOG_FORMAT", default="json" if PRODUCTION else "line")

@@ -3,6 +3,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from transports.http.health import healthz, readyz
+from transports.http.metrics import metrics
 
 handler400 = "transports.http.errors.bad_request"
 handler403 = "transports.http.errors.permission_denied"
@@ -13,6 +14,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("api/v1/", include("transports.http.urls")),
     path("admin/", admin.site.urls),
 ]

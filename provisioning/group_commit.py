@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from django.db import connection
 from django.utils import timezone
 
-from provisioning import guesses
+from provisioning import guesses, metrics
 from provisioning.choices import Reason
 from provisioning.errors import Unavailable
 from provisioning.guesses import Rejection
@@ -58,6 +58,7 @@ class GroupCommit:
 
     def note_unreadable(self, origin: Origin, detail: str) -> None:
         """Have a request counted that could not be read. Nobody waits for it, and it is dropped when the queue is full."""
+        metrics.UNREADABLE.labels(origin.transport.value).inc()
         self._put(Rejection(origin, Reason.MALFORMED, detail=detail[:255]))
 
     def close(self) -> None:
@@ -86,6 +87,7 @@ class GroupCommit:
                 self._queue.put_nowait(item)
             except queue.Full:
                 return False
+            metrics.WAITING.inc()
             return True
 
     def _drain(self) -> None:
@@ -98,6 +100,8 @@ class GroupCommit:
             except BaseException:
                 # Base: a panic in Rust code below is no Exception, and a dead drainer would leave everyone waiting.
                 log.exception("The group commit failed; it goes on with the next batch")
+            finally:
+                metrics.WAITING.dec(len(items) - stopping)
         connection.close()
 
     def _next_batch(self) -> list[_Waiting | Rejection | None]:
@@ -116,6 +120,7 @@ class GroupCommit:
         guesses.count([item for item in items if isinstance(item, Rejection)], timezone.now())
 
     def _serve_batch(self, batch: Sequence[_Waiting]) -> None:
+        metrics.BATCH_SIZE.observe(len(batch))
         try:
             outcomes = self._provision([item.request for item in batch])
             for item, outcome in zip(batch, outcomes, strict=True):

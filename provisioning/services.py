@@ -21,6 +21,7 @@ from provisioning.faults import Fault, fault_of
 from provisioning.guesses import Rejection
 from provisioning.ledger import blank_ledger, read_ledger, write_ledger
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
+from provisioning.metrics import count_attempts
 from provisioning.strategies import Ledger, decide
 
 log = logging.getLogger(__name__)
@@ -83,8 +84,12 @@ def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[Prov
             log.warning("A provision request waited in vain for a lock")
             return [UNAVAILABLE]
         log.exception("A provision request failed unexpectedly", extra={"request_id": requests[0].origin.request_id})
-        return [_failed_alone(requests[0], now)]
-    return _limited(batch, outcomes)
+        failed = [_failed_alone(requests[0], now)]
+        count_attempts(requests, failed, {})
+        return failed
+    outcomes = _limited(batch, outcomes)
+    count_attempts(requests, outcomes, batch.keys)
+    return outcomes
 
 
 def _one_at_a_time(requests: Sequence[ProvisionRequest], now: datetime) -> list[ProvisionOutcome]:

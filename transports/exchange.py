@@ -6,6 +6,7 @@ An edge only reads the bytes, calls `exchange`, and turns the kind of the Reply 
 import enum
 import logging
 import secrets
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from provisioning.errors import Unavailable
 from provisioning.group_commit import group_commit
 from provisioning.messages import Origin, ProvisionOutcome
 from transports.codecs import JSON, Codec, MalformedRequest, RequestTooLarge, decode
+from transports.metrics import REPLY_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ def exchange(body: bytes, transport: Transport, address: str = "", *, idempotenc
     reply: Future[Reply] = Future()
     # Running, so that a caller who stops waiting cannot cancel what is answered later.
     reply.set_running_or_notify_cancel()
+    received = time.perf_counter()
+    reply.add_done_callback(lambda done: _measure(transport, done.result(), time.perf_counter() - received))
     try:
         request, codec = decode(body, origin, idempotency_key=idempotency_key)
     except MalformedRequest as err:
@@ -85,6 +89,10 @@ def _answer(reply: "Future[Reply]", done: "Future[ProvisionOutcome]", codec: Cod
         # What a callback raises nobody sees, and the edge would wait for ever.
         log.exception("The answer to request %s could not be encoded", origin.request_id)
         reply.set_result(unavailable(codec, origin.request_id))
+
+
+def _measure(transport: Transport, reply: Reply, seconds: float) -> None:
+    REPLY_SECONDS.labels(transport.value, reply.kind.name).observe(seconds)
 
 
 def _reply(done: "Future[ProvisionOutcome]", codec: Codec, origin: Origin) -> Reply:

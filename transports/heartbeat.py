@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from transports.choices import Process
+from transports.metrics import READY, serve_metrics
 from transports.models import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,15 @@ class Beating:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
+        """Begin, and serve this process's metrics too. Raises MetricsPortUnusable."""
+        serve_metrics()
+        READY.labels(self._process.value).set(self._ready)
         self._thread.start()
 
     def report(self, *, ready: bool, note: str = "") -> None:
         """Tell the others whether this process does its work, and one sentence on how."""
         self._ready, self._note = ready, note[:255]
+        READY.labels(self._process.value).set(ready)
         self._woken.set()
 
     def stop(self) -> None:
