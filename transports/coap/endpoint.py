@@ -18,6 +18,7 @@ from aiocoap.numbers.types import ACK, CON
 from aiocoap.protocol import Context
 from aiocoap.tokenmanager import TokenManager
 from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
+from aiocoap.util.socknumbers import IP_RECVERR, IPV6_RECVERR
 from cachetools import TTLCache
 
 from transports.coap.site import Site
@@ -135,6 +136,9 @@ class Endpoint(Context):
         tokens = Requests(self)
         exchanges = Exchanges(tokens)
         self.datagrams = await Datagrams._create_transport_endpoint(bound, exchanges, self.log, self.loop)  # noqa: SLF001
+        for level, option in ((socket.IPPROTO_IPV6, IPV6_RECVERR), (socket.IPPROTO_IP, IP_RECVERR)):
+            # Else an ICMP error about one peer fails the next answer, whoever that one is for; and anybody can forge one.
+            bound.setsockopt(level, option, 0)
         exchanges.message_interface = self.datagrams
         tokens.token_interface = exchanges
         self.request_interfaces.append(tokens)

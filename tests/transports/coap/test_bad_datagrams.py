@@ -9,7 +9,7 @@ from aiocoap.numbers.types import CON, NON
 from tests.transports.coap.service import Peer, request
 
 PING = bytes([0x40, 0, 0xFF, 0xFE])
-DATAGRAMS = 6_000
+DATAGRAMS = 3_000
 
 
 def garbage(seed: int) -> list[bytes]:
@@ -79,6 +79,23 @@ def test_path_that_is_not_utf_8_is_survived(peer, profile):
     peer.send(request(path=("xx",), mid=2).replace(b"xx", b"\xff\xfe"))
 
     assert peer.ask(request(profile | {"deviceName": "after-utf-8"}, mid=3)).code == Code.CREATED
+
+
+def test_peers_that_are_gone_cost_nobody_else_an_answer(service, peer, profile):
+    # An answer to a closed port comes back as an ICMP error.
+    peers = [Peer(service) for _ in range(20)]
+    gone, staying = peers[::2], peers[1::2]
+    with service.database_locked():
+        for number, one in enumerate(peers):
+            one.send(request(profile | {"deviceName": f"beside-the-gone-{number}"}, mid=40, mtype=NON))
+        # The reset says that all of them have been read.
+        assert peer.ask(PING).mid == 0xFFFE
+        for one in gone:
+            one.socket.close()
+
+    for one in staying:
+        with one:
+            assert one.receive().code == Code.CREATED
 
 
 def test_oversized_confirmable_datagram_answers_4_13(peer, profile):

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from transports.coap.endpoint import PortTaken
 from transports.coap.server import run
+from transports.metrics import MetricsPortUnusable
 
 
 class Command(BaseCommand):
@@ -19,6 +20,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Port {settings.COAP_PORT} (UDP) on {settings.COAP_HOST} is in use; set COAP_PORT to another one."
             ) from None
+        except MetricsPortUnusable as err:
+            raise CommandError(str(err)) from None
         except OSError as err:
             raise CommandError(
                 f"Cannot listen on COAP_HOST {settings.COAP_HOST}, COAP_PORT {settings.COAP_PORT}: {err.strerror}."
