@@ -9,11 +9,7 @@ MQTT_PORT ?= 1883
 COAP_PORT ?= 5683
 export HTTP_PORT MQTT_PORT COAP_PORT
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export PYTHONUNBUFFERED := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
-
-# With a broker of your own, the embedded one is not started.
-PROCESSES := $(if $(MQTT_BROKER_URL)$(MQTT_BROKER_URL_FILE),web mqtt_bridge coap tasks status)
 
 .DEFAULT_GOAL := help
 .PHONY: help run password check test soak bench lock proto clean
@@ -23,7 +19,7 @@ help: ## list the targets
 
 run: $(BIN)/.installed ## install, migrate, and start everything on 127.0.0.1
 	@python manage.py first_run
-	@exec honcho --env /dev/null start $(PROCESSES)
+	@exec python deploy/start.py
 
 password: $(BIN)/.installed ## set a new password for the admin user
 	@python manage.py changepassword admin

@@ -16,7 +16,6 @@ from typing import Any, Self
 from tests.support.processes import Server, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
 START_S = 60.0
 STOP_S = 15.0
 
@@ -35,8 +34,6 @@ class Stack:
         self._processes = processes
         self._server: Server | None = None
         self.environment = os.environ | {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONUNBUFFERED": "1",
             "FIRSTLIGHT_DATA": str(folder / "data"),
             "HTTP_PORT": str(self.http_port),
             "MQTT_PORT": str(self.mqtt_port),
@@ -65,7 +62,7 @@ class Stack:
     def start(self) -> None:
         """Set up, start, and return once everything (or each process named) is ready."""
         self.greeting = self.manage("first_run")
-        command = [str(BIN / "honcho"), "--env", os.devnull, "start", *self._processes]
+        command = [sys.executable, "deploy/start.py", *self._processes]
         self._server = Server(command, self.folder / "output", env=self.environment, cwd=ROOT)
         self.wait_until_ready()
 
@@ -108,8 +105,8 @@ class Stack:
 
     def pids(self, name: str) -> list[int]:
         """Return the ids of the operating system processes that `name` consists of, `deploy/keep` not among them."""
-        starts = re.findall(rf"{name}\.1 started \(pid=(\d+)\)", self.server.output())
-        return [pid for pid in _group(int(starts[-1])) if b"deploy/keep" not in _command(pid)] if starts else []
+        starts = re.findall(rf"{name} started \(pid=(\d+)\)", self.server.output())
+        return [pid for pid in process_group(int(starts[-1])) if b"deploy/keep" not in _command(pid)] if starts else []
 
     def readyz(self) -> dict[str, str]:
         """Return the state of each process, as /readyz tells it; empty when nobody answers."""
@@ -153,10 +150,10 @@ class Stack:
 
     def _members(self) -> set[int]:
         leaders = {int(pid) for pid in re.findall(r"started \(pid=(\d+)\)", self.server.output())}
-        return {pid for leader in leaders for pid in _group(leader)}
+        return {pid for leader in leaders for pid in process_group(leader)}
 
 
-def _group(leader: int) -> list[int]:
+def process_group(leader: int) -> list[int]:
     """Return the ids of the processes in the process group of `leader`."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):

@@ -1,0 +1,48 @@
+"""Start the processes of the Procfile by honcho, or those named: `python deploy/start.py [PROCESS…]`."""
+
+import os
+import sys
+from pathlib import Path
+
+from honcho.environ import parse_procfile
+from honcho.manager import Manager
+from honcho.printer import Printer
+
+PROCFILE = Path(__file__).resolve().parents[1] / "Procfile"
+
+
+class PatientManager(Manager):  # type: ignore[misc] # honcho has no types
+    """Honcho's manager, which by itself hangs when it is told to stop before the last process has told its id."""
+
+    _asked_to_stop = False
+
+    def terminate(self) -> None:
+        self._asked_to_stop = True
+        self._all_started()
+
+    def _all_started(self) -> bool:
+        """Return whether all processes have told their ids. Honcho's loop asks it ten times a second."""
+        started: bool = super()._all_started()
+        if started and self._asked_to_stop:
+            super().terminate()
+        return started
+
+
+def main(names: list[str]) -> int:
+    """Return the exit code: that of the signal that ended it, as shells count (130, 143)."""
+    # The commands of the Procfile are those of this virtual environment.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    os.chdir(PROCFILE.parent)
+    processes: dict[str, str] = parse_procfile(PROCFILE.read_text()).processes
+    if os.environ.get("MQTT_BROKER_URL") or os.environ.get("MQTT_BROKER_URL_FILE"):
+        del processes["mqtt_broker"]  # the bridge talks to a broker that is there already
+    manager = PatientManager(Printer(sys.stdout))
+    for name in names or processes:
+        manager.add_process(name, processes[name])
+    manager.loop()
+    return int(manager.returncode or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
