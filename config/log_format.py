@@ -40,6 +40,7 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
             # With DEBUG, Django gives these a handler of its own.
             "django": {"handlers": []},
             "amqtt": {"level": "WARNING"},
+            "axes": {"level": "WARNING"},
             "transitions": {"level": "WARNING"},
             "coap-server": {"level": "WARNING"},
             # Granian's worker logs by its own configuration (GRANIAN_LOG_CONFIG) until it has loaded us.

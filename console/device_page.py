@@ -9,10 +9,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 
-from devices.admin import STATE_COLOURS, DeviceAdmin, state_of
+from devices.admin import STATE_COLOURS, DeviceAdmin
 from devices.admin_actions import ACTIONS
 from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certificate
 from devices.models import Device
+from devices.selectors import state_of
 from profiles.admin_base import log_changes
 
 ATTEMPTS_SHOWN = 10

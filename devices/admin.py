@@ -12,25 +12,11 @@ from unfold.decorators import display
 from devices import admin_actions
 from devices.credentials import mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials
+from devices.selectors import STATES, state_of
 from devices.services import device_create, device_update
 from profiles.admin_base import PageAdmin, log_changes
 
-STATES = {
-    "pre-provisioned": Q(provisioned_at=None, blocked=False),
-    "provisioned": Q(provisioned_at__isnull=False, first_used_at=None, blocked=False),
-    "in use": Q(provisioned_at__isnull=False, first_used_at__isnull=False, blocked=False),
-    "blocked": Q(blocked=True),
-}
 STATE_COLOURS = {"pre-provisioned": "info", "provisioned": "warning", "in use": "success", "blocked": "danger"}
-
-
-def state_of(device: Device) -> str:
-    """Return in which of the STATES `device` is."""
-    if device.blocked:
-        return "blocked"
-    if device.provisioned_at is None:
-        return "pre-provisioned"
-    return "in use" if device.first_used_at else "provisioned"
 
 
 class StateFilter(admin.SimpleListFilter):

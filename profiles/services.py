@@ -64,7 +64,7 @@ def key_create(
     errors = {
         field: problem
         for field, value in (("key", key), ("secret", secret))
-        if value is not None and (problem := _problem_with(value))
+        if value is not None and (problem := secret_problem(value))
     }
     if errors:
         raise ValidationError(errors)
@@ -103,7 +103,8 @@ def key_extend(*, key: ProvisioningKey, until: datetime | None) -> bool:
     return ProvisioningKey.objects.filter(pk=key.pk, revoked_at=None).update(expires_at=until) == 1
 
 
-def _problem_with(value: str) -> str:
+def secret_problem(value: str) -> str:
+    """Return what is wrong with `value` as a key or secret, "" when nothing is."""
     if not MIN_SECRET_LENGTH <= len(value) <= MAX_SECRET_LENGTH:
         return f"It needs {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} characters."
     if has_control_characters(value) or value != value.strip():

@@ -53,7 +53,8 @@ class ProvisionAttemptAdmin(ReadOnlyAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Return the columns, the one that mends bound to what the user of `request` may do."""
-        return [*self.list_display, _mend_column(request)]
+        before = self.list_display.index("device_name") + 1
+        return [*self.list_display[:before], _mend_column(request), *self.list_display[before:]]
 
     def get_fields(self, request: HttpRequest, obj: ProvisionAttempt | None = None) -> list[Any]:
         return [*self.fields, _mend_column(request)]

@@ -96,5 +96,18 @@ def missing_processes() -> dict[Process, str]:
     }
 
 
+def process_states() -> list[tuple[Process, bool, list[str]]]:
+    """Return each needed process, whether it is ready, and what its instances say of themselves."""
+    missing = missing_processes()
+    fresh = Heartbeat.objects.filter(beat_at__gt=timezone.now() - STALE)
+    notes: dict[str, list[str]] = {}
+    for process, note in fresh.values_list("process", "note"):
+        notes.setdefault(process, []).append(note)
+    return [
+        (process, process not in missing, [note for note in notes.get(process, []) if note] or [missing.get(process, "ready")])
+        for process in needed_processes()
+    ]
+
+
 def _excuse(beats: list[Heartbeat]) -> str:
     return next((beat.note for beat in beats if beat.note), "starting") if beats else "not running"

@@ -1,0 +1,198 @@
+"""What to paste to provision a device of one profile: complete, and filled in for this profile and this host."""
+
+import json
+import shlex
+from dataclasses import dataclass, field
+from string import Template
+
+from console.addresses import Addresses
+
+PATH = "/api/v1/provision"
+# What stands in a snippet for an operator who does not see the key.
+KEY_PLACEHOLDER = "PROVISION_DEVICE_KEY"
+SECRET_PLACEHOLDER = "PROVISION_DEVICE_SECRET"  # noqa: S105 - a placeholder
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What devices of the profile show, or placeholders for it."""
+
+    key: str = field(repr=False, default=KEY_PLACEHOLDER)
+    secret: str = field(repr=False, default=SECRET_PLACEHOLDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """`name` is unique among a profile's snippets; `needs` says what must be installed."""
+
+    name: str
+    title: str
+    needs: str
+    text: str = field(repr=False)
+
+
+def snippets(pair: Pair, addresses: Addresses, *, device_name: str) -> list[Snippet]:
+    """Return the snippets for devices that show `pair`."""
+    body = json.dumps({"deviceName": device_name, "provisionDeviceKey": pair.key, "provisionDeviceSecret": pair.secret})
+    return [
+        Snippet("curl", "curl", "Debian: apt-get install curl", _curl(body, addresses)),
+        Snippet("mosquitto", "Mosquitto", "Debian: apt-get install mosquitto-clients", _mosquitto(body, addresses)),
+        Snippet("coap-client", "coap-client", "Debian: apt-get install libcoap3-bin", _coap_client(body, addresses)),
+        Snippet("paho", "Python, MQTT", "pip install 'paho-mqtt>=2'", _fill(_PAHO, body, addresses)),
+        Snippet("aiocoap", "Python, CoAP", "pip install aiocoap", _fill(_AIOCOAP, body, addresses)),
+        Snippet("arduino", "ESP32, Arduino", "Libraries: PubSubClient, ArduinoJson 7", _fill(_ARDUINO, body, addresses)),
+    ]
+
+
+def _curl(body: str, at: Addresses) -> str:
+    return f"curl -sS {shlex.quote(at.http_url + PATH)} \\\n  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"
+
+
+def _mosquitto(body: str, at: Addresses) -> str:
+    """mosquitto_pub sends; mosquitto_rr sends and waits for the reply, which only the client that asked gets."""
+    client_id = "my-device"
+    login = f"-h {shlex.quote(at.mqtt_host)} -p {at.mqtt_port} -u provision -i {client_id} -V mqttv311"
+    login += " --tls-use-os-certs" if at.mqtt_tls else ""
+    asked = shlex.quote(at.request_topic.format(client_id=client_id))
+    answered = shlex.quote(at.response_topic.format(client_id=client_id))
+    return (
+        f"# Ask, and print the reply:\nmosquitto_rr {login} -W 15 \\\n  -t {asked} -e {answered} \\\n  -m {shlex.quote(body)}\n\n"
+        f"# A device that brings its own token needs no reply:\nmosquitto_pub {login} \\\n  -t {asked} \\\n"
+        f"  -m {shlex.quote(_with_token(body))}"
+    )
+
+
+def _with_token(body: str) -> str:
+    fields = json.loads(body)
+    name = fields["deviceName"] + "-own-token"
+    return json.dumps(fields | {"deviceName": name, "credentialsType": "ACCESS_TOKEN", "token": "CHANGE-ME-own-token"})
+
+
+def _coap_client(body: str, at: Addresses) -> str:
+    return f"coap-client-notls -m post -t application/json \\\n  -e {shlex.quote(body)} \\\n  {shlex.quote(at.coap_url + PATH)}"
+
+
+def _fill(template: str, body: str, at: Addresses) -> str:
+    """Return `template` with each value as a literal of JSON, which is one of Python and of C++ too."""
+    fields = json.loads(body)
+    values = {
+        "name": fields["deviceName"],
+        "key": fields["provisionDeviceKey"],
+        "secret": fields["provisionDeviceSecret"],
+        "mqtt_host": at.mqtt_host,
+        "mqtt_port": at.mqtt_port,
+        "asked": at.request_topic.format(client_id="my-device"),
+        "answered": at.response_topic.format(client_id="my-device"),
+        "coap_url": at.coap_url + PATH,
+    }
+    literals = {name: json.dumps(value) for name, value in values.items()}
+    tls_python = "client.tls_set()\n" if at.mqtt_tls else ""
+    client_class = "WiFiClientSecure" if at.mqtt_tls else "WiFiClient"
+    return Template(template).substitute(literals, tls_python=tls_python, client_class=client_class)
+
+
+_PAHO = """\
+import json
+import queue
+
+import paho.mqtt.client as mqtt
+
+REQUEST = {
+    "deviceName": $name,
+    "provisionDeviceKey": $key,
+    "provisionDeviceSecret": $secret,
+}
+replies = queue.Queue()
+
+
+def on_connect(client, userdata, flags, reason_code, properties):
+    client.subscribe($answered)
+
+
+def on_subscribe(client, userdata, mid, reason_codes, properties):
+    client.publish($asked, json.dumps(REQUEST))
+
+
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="my-device", protocol=mqtt.MQTTv311)
+client.on_connect = on_connect
+client.on_subscribe = on_subscribe
+client.on_message = lambda client, userdata, message: replies.put(json.loads(message.payload))
+client.username_pw_set("provision")
+${tls_python}client.connect($mqtt_host, $mqtt_port)
+client.loop_start()
+print(json.dumps(replies.get(timeout=15)))
+client.disconnect()
+client.loop_stop()
+"""
+
+_AIOCOAP = """\
+import asyncio
+import json
+
+from aiocoap import POST, Context, Message
+
+REQUEST = {
+    "deviceName": $name,
+    "provisionDeviceKey": $key,
+    "provisionDeviceSecret": $secret,
+}
+
+
+async def main():
+    context = await Context.create_client_context()
+    request = Message(code=POST, uri=$coap_url, payload=json.dumps(REQUEST).encode())
+    request.opt.content_format = 50
+    response = await asyncio.wait_for(context.request(request).response, 15)
+    print(response.payload.decode())
+    await context.shutdown()
+
+
+asyncio.run(main())
+"""
+
+_ARDUINO = """\
+#include <ArduinoJson.h>
+#include <PubSubClient.h>
+#include <WiFi.h>
+#include <WiFiClientSecure.h>
+
+const char *WIFI_NAME = "your network";
+const char *WIFI_PASSWORD = "your password";
+
+$client_class network;  // WiFiClientSecure also needs network.setCACert(…)
+PubSubClient mqtt(network);
+String accessToken;
+
+void onMessage(char *topic, byte *payload, unsigned int length) {
+  JsonDocument reply;
+  if (deserializeJson(reply, payload, length) || reply["status"] != "SUCCESS") {
+    Serial.println("Not provisioned");
+    return;
+  }
+  accessToken = reply["credentialsValue"].as<String>();  // keep it in flash (Preferences), and use it from now on
+  Serial.println("Provisioned");
+}
+
+void setup() {
+  Serial.begin(115200);
+  WiFi.begin(WIFI_NAME, WIFI_PASSWORD);
+  while (WiFi.status() != WL_CONNECTED) delay(200);
+  mqtt.setServer($mqtt_host, $mqtt_port);
+  mqtt.setBufferSize(1024);  // the default of 256 bytes cuts the reply off
+  mqtt.setCallback(onMessage);
+  mqtt.connect("my-device", "provision", nullptr);
+  mqtt.subscribe($answered);
+
+  JsonDocument request;
+  request["deviceName"] = $name;
+  request["provisionDeviceKey"] = $key;
+  request["provisionDeviceSecret"] = $secret;
+  String body;
+  serializeJson(request, body);
+  mqtt.publish($asked, body.c_str());
+}
+
+void loop() {
+  mqtt.loop();
+}
+"""

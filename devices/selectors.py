@@ -1,0 +1,43 @@
+"""Questions about devices that pages ask, each a fixed number of queries."""
+
+from datetime import datetime
+
+from django.db.models import Count, Q
+
+from devices.models import Device
+from profiles.models import DeviceProfile
+
+STATES = {
+    "pre-provisioned": Q(provisioned_at=None, blocked=False),
+    "provisioned": Q(provisioned_at__isnull=False, first_used_at=None, blocked=False),
+    "in use": Q(provisioned_at__isnull=False, first_used_at__isnull=False, blocked=False),
+    "blocked": Q(blocked=True),
+}
+
+
+def state_of(device: Device) -> str:
+    """Return in which of the STATES `device` is."""
+    if device.blocked:
+        return "blocked"
+    if device.provisioned_at is None:
+        return "pre-provisioned"
+    return "in use" if device.first_used_at else "provisioned"
+
+
+def counts_by_state() -> dict[str, int]:
+    """Return the number of devices in each of the STATES."""
+    counts = Device.objects.aggregate(**{f"n{number}": Count("pk", filter=rule) for number, rule in enumerate(STATES.values())})
+    return dict(zip(STATES, counts.values(), strict=True))
+
+
+def counts_by_profile(limit: int) -> list[tuple[DeviceProfile, int]]:
+    """Return the `limit` profiles with the most devices, each with their number."""
+    counts = Device.objects.order_by().values_list("profile").annotate(total=Count("pk")).order_by("-total")[:limit]
+    numbers = dict(counts)
+    profiles = DeviceProfile.objects.in_bulk(list(numbers))
+    return [(profiles[pk], number) for pk, number in numbers.items() if pk in profiles]
+
+
+def waiting_since(before: datetime) -> int:
+    """Return how many devices were pre-provisioned before `before` and have not shown themselves."""
+    return Device.objects.filter(STATES["pre-provisioned"], created_at__lt=before).count()

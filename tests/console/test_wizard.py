@@ -1,0 +1,122 @@
+"""The profile wizard, without a browser."""
+
+import json
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.urls import reverse
+
+from profiles.models import DeviceProfile, ProvisioningKey
+from profiles.services import profile_create
+from tests.support.operators import client_of
+
+pytestmark = pytest.mark.django_db
+
+URL = "admin:profiles_deviceprofile_add"
+DETAILS = {
+    "details-name": "Sensor",
+    "details-description": "of the hall",
+    "attributes-TOTAL_FORMS": "3",
+    "attributes-INITIAL_FORMS": "0",
+    "attributes-0-key": "limit",
+    "attributes-0-value": "21.5",
+    "attributes-0-scope": "SHARED_SCOPE",
+    "attributes-1-key": "room",
+    "attributes-1-value": "B 12",
+    "attributes-1-scope": "SERVER_SCOPE",
+    "attributes-2-key": "",
+    "attributes-2-value": "",
+    "attributes-2-scope": "SERVER_SCOPE",
+}
+PERMISSIONS = {"permissions-allow_x509": "on", "permissions-min_token_length": "12", "permissions-retry_window_s": "0"}
+SECRET = "a-secret-of-the-tests"
+PROVISIONING = {
+    "provisioning-strategy": "CHECK_PRE_PROVISIONED_DEVICES",
+    "provisioning-key": "a-key-of-the-tests-1",
+    "provisioning-secret": SECRET,
+}
+
+
+@pytest.fixture
+def client():
+    client = client_of("Administrator")
+    client.get(reverse(URL))
+    return client
+
+
+def send(client, step, values, **more):
+    return client.post(reverse(URL), {"profile_wizard-current_step": step, **values, **more})
+
+
+def test_three_steps_make_the_profile_with_typed_attributes_and_its_key(client):
+    send(client, "details", DETAILS)
+    send(client, "permissions", PERMISSIONS)
+    response = send(client, "provisioning", PROVISIONING)
+
+    profile = DeviceProfile.objects.get()
+    key = ProvisioningKey.objects.get()
+    assert response.url == reverse("admin:profiles_deviceprofile_page", args=(profile.pk,))
+    assert profile.default_attributes == [
+        {"key": "limit", "value": 21.5, "scope": "SHARED_SCOPE"},
+        {"key": "room", "value": "B 12", "scope": "SERVER_SCOPE"},
+    ]
+    assert (profile.allow_x509, profile.allow_access_token, profile.min_token_length) == (True, False, 12)
+    assert (profile.strategy, key.key, key.secret) == ("CHECK_PRE_PROVISIONED_DEVICES", "a-key-of-the-tests-1", SECRET)
+    shown = client.get(response.url).content.decode()
+    assert SECRET in shown
+
+
+def test_back_keeps_even_what_is_not_right_yet(client):
+    send(client, "details", DETAILS)
+    send(client, "permissions", PERMISSIONS)
+    back = send(client, "provisioning", PROVISIONING | {"provisioning-key": "short"}, wizard_goto_step="permissions")
+    first = send(client, "permissions", PERMISSIONS, wizard_goto_step="details").content.decode()
+
+    assert 'value="12"' in back.content.decode()
+    assert 'value="B 12"' in first
+    send(client, "details", DETAILS)
+    again = send(client, "permissions", PERMISSIONS).content.decode()
+    assert 'value="short"' in again
+    assert "It needs 16 to 255 characters." in again
+
+
+def test_secret_stands_in_no_session(client):
+    send(client, "details", DETAILS)
+    send(client, "permissions", PERMISSIONS)
+    send(client, "provisioning", PROVISIONING, wizard_goto_step="details")
+
+    assert Session.objects.exists()
+    assert all(SECRET not in json.dumps(session.get_decoded()) for session in Session.objects.all())
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"details-name": ""}, "A profile needs a name."),
+        ({"details-name": "taken"}, "A profile of this name exists already."),
+        ({"attributes-0-key": ""}, "The value needs a key."),
+        ({"attributes-1-key": "limit", "attributes-1-scope": "SHARED_SCOPE"}, "stands twice"),
+    ],
+)
+def test_wrong_details_are_told_at_once(client, change, error):
+    profile_create(name="taken", strategy="DISABLED")
+
+    text = send(client, "details", DETAILS | change).content.decode()
+
+    assert error in text
+    assert "details-name" in text
+
+
+def test_key_in_use_is_refused_and_nothing_is_made(client):
+    profile_create(name="other", strategy="DISABLED", key=PROVISIONING["provisioning-key"])
+    send(client, "details", DETAILS)
+    send(client, "permissions", PERMISSIONS)
+
+    text = send(client, "provisioning", PROVISIONING).content.decode()
+
+    assert "This key is in use already." in text
+    assert DeviceProfile.objects.count() == 1
+
+
+def test_operator_may_not_add_profiles():
+    assert client_of("Operator").get(reverse(URL)).status_code == 403
