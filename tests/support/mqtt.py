@@ -1,16 +1,20 @@
 """The embedded broker as a process, a bridge that echoes, and a bare socket for what no client library would send."""
 
+import json
 import os
 import socket
 import struct
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.environment import DATABASE
 from tests.support.processes import Server, free_port, listens, wait_for
 from tests.support.web import ROOT, manage
 
@@ -24,7 +28,7 @@ class EmbeddedBroker:
         self.port = free_port()
         self.environment = os.environ | {
             "FIRSTLIGHT_DATA": str(folder / "data"),
-            "DATABASE_URL": f"sqlite:///{folder / 'broker.sqlite3'}",
+            "DATABASE_URL": _own_database(folder),
             "MQTT_BRIDGE_PASSWORD": BRIDGE_PASSWORD,
             "MQTT_PORT": str(self.port),
             **environment,
@@ -34,9 +38,58 @@ class EmbeddedBroker:
         self.server = Server([sys.executable, "manage.py", "mqtt_broker"], folder / "broker.log", env=self.environment, cwd=ROOT)
         wait_for(self._is_up, "the broker")
 
+    def add_device(self, name: str, **basic: str) -> str:
+        """Make a device and return its token; with client_id, username and password it has those instead."""
+        return str(self.shell(_ADD_DEVICE, name=name, basic=basic))
+
+    def telemetry(self) -> dict[str, dict[str, Any]]:
+        """Return the latest values by key, by device name."""
+        found: dict[str, dict[str, Any]] = self.shell(_TELEMETRY)
+        return found
+
+    def attributes(self, name: str) -> dict[str, Any]:
+        """Return the client attributes of a device."""
+        found: dict[str, Any] = self.shell(_ATTRIBUTES, name=name)
+        return found
+
+    def shell(self, code: str, **values: Any) -> Any:
+        """Return `result`, as `code` leaves it when it is run on the broker's database with `given`, the values."""
+        script = f"import json\ngiven = json.loads({json.dumps(values)!r})\n{code}\nprint(json.dumps(result))"
+        return json.loads(manage(self.environment, "shell", "-v", "0", "-c", script).splitlines()[-1])
+
     def _is_up(self) -> bool:
         assert self.server.alive, self.server.output()
         return listens(self.port)
+
+
+_ADD_DEVICE = """
+from devices.credentials import MqttBasic
+from devices.services import device_create
+from profiles.models import DeviceProfile
+profile, _ = DeviceProfile.objects.get_or_create(name="tests")
+credentials = MqttBasic(**{"client_id": "", "username": "", "password": ""} | given["basic"]) if given["basic"] else None
+result = device_create(name=given["name"], profile=profile, credentials=credentials).credentials.value
+"""
+_TELEMETRY = """
+from devices.models import LatestTelemetry
+result = {}
+for row in LatestTelemetry.objects.select_related("device"):
+    result.setdefault(row.device.name, {})[row.key] = row.value
+"""
+_ATTRIBUTES = """
+from devices.models import DeviceAttribute
+result = {row.key: row.value for row in DeviceAttribute.objects.filter(device__name=given["name"], scope="CLIENT_SCOPE")}
+"""
+
+
+def _own_database(folder: Path) -> str:
+    """Return the URL of a new database: on the server of the tests' PostgreSQL where they run on one."""
+    if DATABASE != "postgres":
+        return f"sqlite:///{folder / 'broker.sqlite3'}"
+    name = f"broker_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
 
 
 def client(port: int, *, client_id: str = "", username: str = "", password: str = "", **options: Any) -> paho.Client:

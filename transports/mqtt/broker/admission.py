@@ -1,6 +1,7 @@
 """Who is it? From a CONNECT to a client with its rules (protocol.md, *MQTT* and *With the credentials afterwards*)."""
 
 import hmac
+import math
 
 from amqtt.mqtt.connack import NOT_AUTHORIZED, SERVER_UNAVAILABLE
 from amqtt.session import Session
@@ -56,7 +57,7 @@ def _is_bridge(session: Session) -> bool:
 def _bridge(session: Session, reader: PacketReader, hub: Hub) -> Bridge:
     asked = reader.properties
     if reader.level == 5:
-        resume, persistent = not asked.clean_start, asked.session_expiry_s > 0
+        resume, kept_s = not asked.clean_start, float(asked.session_expiry_s)
     else:
-        resume = persistent = not session.clean_session
-    return Bridge(hub, session.client_id or "", resume=resume, persistent=persistent, window=asked.receive_maximum)
+        resume, kept_s = not session.clean_session, 0.0 if session.clean_session else math.inf
+    return Bridge(hub, session.client_id or "", resume=resume, kept_s=kept_s, window=asked.receive_maximum)

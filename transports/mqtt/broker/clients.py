@@ -216,9 +216,11 @@ class KnownDevice(Client):
 class Bridge(Client):
     """A bridge of ours: it takes requests and answers them."""
 
-    def __init__(self, hub: Hub, client_id: str, *, resume: bool, persistent: bool, window: int) -> None:
+    def __init__(self, hub: Hub, client_id: str, *, resume: bool, kept_s: float, window: int) -> None:
         self._hub = hub
-        self._resume, self._persistent, self._window = resume, persistent, window
+        self._resume, self._window = resume, window
+        # No longer than requests are kept.
+        self._kept_s = min(kept_s, settings.MQTT_PROVISION_IDLE_S)
         self.client_id = client_id
         self.key = f"bridge {client_id}"
 
@@ -233,7 +235,7 @@ class Bridge(Client):
 
     def closed(self) -> None:
         log.info("A bridge has gone")
-        self._hub.requests.lost(self.client_id, self._session, self.link, persistent=self._persistent)
+        self._hub.requests.lost(self.client_id, self._session, self.link, kept_s=self._kept_s)
 
     def may_publish(self, topic: str) -> bool:
         return bool(self._hub.response_topic.client_id(topic))

@@ -1,8 +1,8 @@
 """Provisioning requests on their way from devices to bridges.
 
 All requests wait in one queue, and each goes to one bridge, whichever has the fewest in hand. A request is done when
-a bridge has acknowledged it; one that a lost bridge had in hand goes to that bridge again when it comes back soon, else
-to any. Everything here runs in the event loop.
+a bridge has acknowledged it; what a lost bridge had in hand goes to that bridge again as long as its session stands,
+since it may be at work on it, and to any other afterwards. Everything here runs in the event loop.
 """
 
 import asyncio
@@ -23,8 +23,6 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 MAX_WAITING = 20_000
 # Requests that one bridge may have in hand; it may ask for fewer (MQTT 5 section 3.1.2.11.3).
 MAX_IN_HAND = 256
-# How long a lost bridge with a persistent session may take to come back before others get what it had in hand.
-RESUME_S = 15.0
 # What is kept of a request besides its body, about.
 _OVERHEAD_BYTES = 500
 
@@ -112,15 +110,15 @@ class RequestQueue:
                 session.link.publish(request.topic, request.body, packet_id, again=True)
         self.hand_out()
 
-    def lost(self, client_id: str, session: BridgeSession, link: Link, *, persistent: bool) -> None:
-        """Note that the connection `link` of a bridge is gone."""
+    def lost(self, client_id: str, session: BridgeSession, link: Link, *, kept_s: float) -> None:
+        """Note that the connection `link` of a bridge is gone; its session stands `kept_s` more, 0 when it ends with it."""
         if session.link is not link:
             return
         session.link = None
-        if not persistent:
+        if not kept_s:
             self._end(client_id, session)
             return
-        session.expiry = asyncio.get_running_loop().call_later(RESUME_S, self._end, client_id, session)
+        session.expiry = asyncio.get_running_loop().call_later(kept_s, self._end, client_id, session)
 
     def acknowledged(self, session: BridgeSession, packet_id: int) -> None:
         """Note that a bridge is done with a request. An unknown packet id is that of one which went to another bridge since."""

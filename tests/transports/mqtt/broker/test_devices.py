@@ -1,0 +1,204 @@
+"""Devices that have their credentials (protocol.md, *With the credentials afterwards*)."""
+
+import json
+
+import paho.mqtt.client as paho
+import pytest
+
+from tests.support.mqtt import client, connected, gone, subscribed
+from tests.support.processes import wait_for
+
+TELEMETRY, ATTRIBUTES = "v1/devices/me/telemetry", "v1/devices/me/attributes"
+FOREIGN = ("#", "+/#", "v1/devices/+/telemetry", "/provision/response", "$SYS/#", f"$share/g/{TELEMETRY}")
+REVOKE = """
+from devices.models import Device
+result = Device.objects.filter(name=given["name"]).update(blocked=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def token(broker):
+    return broker.add_device("with-token")
+
+
+def published(one: paho.Client, topic: str, values: object) -> None:
+    one.publish(topic, json.dumps(values), qos=1).wait_for_publish(20)
+
+
+@pytest.mark.parametrize("protocol", [paho.MQTTv31, paho.MQTTv311, paho.MQTTv5])
+def test_token_as_username_stores_telemetry_and_attributes(broker, token, protocol):
+    device = connected(broker.port, username=token, client_id="whatever", password="ignored", protocol=protocol)
+
+    published(device, TELEMETRY, {"protocol": int(protocol)})
+    published(device, ATTRIBUTES, {"firmware": int(protocol)})
+
+    assert broker.telemetry()["with-token"]["protocol"] == protocol
+    assert broker.attributes("with-token") == {"firmware": protocol}
+    gone(device)
+
+
+@pytest.mark.parametrize(
+    "basic",
+    [
+        {"client_id": "id-1", "username": "name-1", "password": "pass-1"},
+        {"client_id": "", "username": "name-2", "password": "pass-2"},
+        {"client_id": "id-3", "username": "name-3", "password": ""},
+    ],
+)
+def test_mqtt_basic_credentials_are_accepted_only_whole(broker, basic):
+    broker.add_device(f"basic {basic['username']}", **basic)
+
+    right = connected(broker.port, **basic)
+    wrong = client(broker.port, **basic | {"password": "wrong"})
+    wait_for(lambda: wrong.refused, "CONNACK")
+
+    assert wrong.refused[0].getName() == "Not authorized"
+    assert right.is_connected()
+    wrong.loop_stop()
+    gone(right)
+
+
+def test_wrong_password_under_a_standing_client_id_disturbs_nothing(broker):
+    basic = {"client_id": "standing", "username": "standing-name", "password": "right"}
+    broker.add_device("standing", **basic)
+    lost = []
+    standing = connected(broker.port, **basic)
+    standing.on_disconnect = lambda *_: lost.append(True)
+
+    for password in ("wrong", ""):
+        intruder = client(broker.port, **basic | {"password": password})
+        wait_for(lambda one=intruder: one.refused, "CONNACK")
+        intruder.loop_stop()
+    published(standing, TELEMETRY, {"still": "here"})
+
+    assert lost == []
+    assert broker.telemetry()["standing"] == {"still": "here"}
+    gone(standing)
+
+
+def test_two_devices_under_one_client_id_stand_side_by_side(broker, token):
+    other = broker.add_device("namesake")
+    lost = []
+    first = connected(broker.port, client_id="same", username=token)
+    first.on_disconnect = lambda *_: lost.append(True)
+    second = connected(broker.port, client_id="same", username=other)
+
+    published(second, TELEMETRY, {"from": "second"})
+    published(first, TELEMETRY, {"from": "first"})
+
+    assert lost == []
+    stored = broker.telemetry()
+    assert (stored["with-token"]["from"], stored["namesake"]["from"]) == ("first", "second")
+    gone(first)
+    gone(second)
+
+
+def test_same_device_under_its_client_id_takes_its_session_over(broker, token):
+    lost = []
+    first = connected(broker.port, client_id="mine", username=token, protocol=paho.MQTTv5, reconnect_on_failure=False)
+    first.on_disconnect = lambda _client, _userdata, _flags, reason, _properties: lost.append(reason.getName())
+
+    second = connected(broker.port, client_id="mine", username=token)
+
+    wait_for(lambda: lost, "the end of the first session")
+    assert lost == ["Session taken over"]
+    assert second.is_connected()
+    gone(second)
+
+
+@pytest.mark.parametrize("topic_filter", FOREIGN)
+def test_subscription_to_foreign_topics_is_refused(broker, token, topic_filter):
+    device = connected(broker.port, username=token)
+
+    assert subscribed(device, topic_filter) == 128
+    gone(device)
+
+
+def test_device_hears_nothing_of_another(broker, token):
+    other = broker.add_device("spied upon")
+    spy = connected(broker.port, username=token)
+    for topic_filter in ("v1/devices/me/#", "v1/devices/me/+", TELEMETRY, ATTRIBUTES):
+        assert subscribed(spy, topic_filter) == 0
+    device = connected(broker.port, username=other)
+
+    published(device, TELEMETRY, {"secret": 1})
+    published(spy, TELEMETRY, {"own": 1})
+
+    assert spy.got == []
+    assert broker.telemetry()["spied upon"] == {"secret": 1}
+    gone(spy)
+    gone(device)
+
+
+@pytest.mark.parametrize("topic", ["/provision/request", "/provision/response/x", "v1/devices/you/telemetry", "$SYS/x"])
+def test_publishing_to_foreign_topics_is_told_and_reaches_nobody(broker, bridge, token, topic):
+    reasons = []
+    device = connected(broker.port, username=token, protocol=paho.MQTTv5)
+    device.on_publish = lambda _client, _userdata, _mid, reason, _properties: reasons.append(reason.getName())
+
+    device.publish(topic, b"{}", qos=1)
+    wait_for(lambda: reasons, "PUBACK")
+
+    assert reasons == ["Not authorized"]
+    assert bridge.requests == []
+    gone(device)
+
+
+def test_data_that_cannot_be_kept_is_told_and_the_session_goes_on(broker, token):
+    reasons = []
+    device = connected(broker.port, username=token, protocol=paho.MQTTv5)
+    device.on_publish = lambda _client, _userdata, _mid, reason, _properties: reasons.append(reason.getName())
+
+    device.publish(TELEMETRY, b"not JSON", qos=1)
+    wait_for(lambda: reasons, "PUBACK")
+    published(device, TELEMETRY, {"after": 1})
+
+    assert reasons[0] == "Payload format invalid"
+    assert broker.telemetry()["with-token"]["after"] == 1
+    gone(device)
+
+
+def test_device_that_is_blocked_loses_its_connection_with_its_next_message(broker):
+    token = broker.add_device("to be blocked")
+    lost = []
+    device = connected(broker.port, username=token, protocol=paho.MQTTv5, reconnect_on_failure=False)
+    device.on_disconnect = lambda _client, _userdata, _flags, reason, _properties: lost.append(reason.getName())
+    broker.shell(REVOKE, name="to be blocked")
+
+    device.publish(TELEMETRY, b'{"too": "late"}', qos=1)
+
+    wait_for(lambda: lost, "the end of the session")
+    assert lost == ["Not authorized"]
+    assert "to be blocked" not in broker.telemetry()
+
+
+def test_will_for_own_telemetry_is_stored_when_the_connection_breaks(broker, token):
+    device = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    device.username_pw_set(token)
+    device.will_set(TELEMETRY, b'{"state": "lost"}')
+    device.connect("127.0.0.1", broker.port)
+    device.loop_start()
+    wait_for(device.is_connected, "CONNACK")
+    device.loop_stop()
+
+    device.socket().close()
+
+    wait_for(lambda: broker.telemetry().get("with-token", {}).get("state") == "lost", "the will")
+
+
+def test_tb_mqtt_client_with_its_token_is_served_unmodified(broker, tb_client):
+    token = broker.add_device("tb device")
+    script = """
+import json, sys, time
+from tb_device_mqtt import TBDeviceMqttClient
+client = TBDeviceMqttClient("127.0.0.1", int(sys.argv[1]), sys.argv[2])
+client.connect()
+codes = [client.send_telemetry({"temperature": 21.5}).get(), client.send_attributes({"firmware": "2"}).get()]
+client.disconnect()
+client.stop()
+print(json.dumps(codes))
+"""
+
+    assert tb_client.run(script, broker.port, token) == [0, 0]
+    assert broker.telemetry()["tb device"] == {"temperature": 21.5}
+    assert broker.attributes("tb device") == {"firmware": "2"}
