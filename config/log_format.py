@@ -1,6 +1,7 @@
 """How log lines look: one JSON object each for machines, readable ones for people. The same in every process."""
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -8,6 +9,9 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 
 # Django hangs the whole request on some records; its text has the path, and a device's path has its token.
 _NEVER_LOGGED = ("request", "response")
+
+# protocol.md, *With the credentials afterwards*: the token stands in the path. It may have slashes and blanks.
+_DEVICE_PATH = re.compile(r'(/api/v1/)(?!provision(?:[\s"?]|$))(?:.+(/(?:telemetry|attributes)\b)|[^\s"]+)', re.DOTALL)
 
 
 def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
@@ -19,7 +23,10 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"not_unavailable": {"()": "django.utils.log.CallbackFilter", "callback": _is_not_unavailable}},
+        "filters": {
+            "not_unavailable": {"()": "django.utils.log.CallbackFilter", "callback": _is_not_unavailable},
+            "no_tokens": {"()": "django.utils.log.CallbackFilter", "callback": _without_tokens},
+        },
         "formatters": {
             "line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
             "json": {
@@ -31,7 +38,13 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
                 "json_ensure_ascii": False,
             },
         },
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json" if as_json else "line"}},
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "formatter": "json" if as_json else "line",
+                "filters": ["no_tokens"],
+            }
+        },
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             # A refused host or an oversized body is the sender's doing, not an error of ours.
@@ -53,3 +66,11 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
 def _is_not_unavailable(record: logging.LogRecord) -> bool:
     """Return False for a 503: it says that something else is away, and /readyz is asked all the time."""
     return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _without_tokens(record: logging.LogRecord) -> bool:
+    """Take the device's token out of every path in the text of `record`: Django and the web server log paths."""
+    text = record.getMessage()
+    if "/api/v1/" in text:
+        record.msg, record.args = _DEVICE_PATH.sub(r"\1…\2", text), ()
+    return True

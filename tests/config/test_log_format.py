@@ -56,6 +56,37 @@ def test_request_on_a_record_is_not_written(lines):
     assert "s3cret-token" not in written.getvalue()
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/s3cret/telemetry",
+        "/api/v1/s3cret/s3cret/attributes",
+        "/api/v1/with s3cret blanks/telemetry",
+        "/api/v1/a/telemetry/s3cret/telemetry",
+        "/api/v1/provision-s3cret/attributes",
+        "/api/v1/s3cret/telemetri",
+    ],
+)
+def test_device_token_in_a_path_is_not_written(lines, as_json, path):
+    written = lines(as_json=as_json)
+
+    logging.getLogger("django.request").error("Internal Server Error: %s", path)
+    logging.getLogger("granian.access").info('[date] 192.0.2.1 - "POST %s HTTP/1.1" 200', path)
+
+    first, second = written.getvalue().splitlines()
+    assert "Internal Server Error: /api/v1/…" in first
+    assert "192.0.2.1" in second
+    assert "HTTP/1.1" in second
+    assert "s3cret" not in written.getvalue()
+
+
+def test_provision_path_is_written(lines):
+    written = lines(as_json=False)
+    logging.getLogger("django.request").error("Internal Server Error: %s", "/api/v1/provision")
+    assert written.getvalue().endswith("Internal Server Error: /api/v1/provision\n")
+
+
 def test_terminal_gets_readable_lines(lines):
     written = lines(as_json=False)
     logging.getLogger("some.place").warning("It rains")

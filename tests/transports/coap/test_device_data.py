@@ -7,6 +7,8 @@ from aiocoap import GET, Code
 
 from tests.transports.coap.service import request
 
+pytestmark = pytest.mark.database
+
 
 @pytest.fixture(scope="module")
 def token(service, profile):

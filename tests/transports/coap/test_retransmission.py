@@ -9,6 +9,8 @@ from aiocoap.numbers.types import ACK, CON, NON, RST
 
 from tests.transports.coap.service import Peer, request
 
+pytestmark = pytest.mark.database
+
 # RFC 7252 section 4.3: an empty confirmable message, answered with a reset by every server.
 PING = bytes([0x40, 0, 0xFF, 0xFE])
 

@@ -1,0 +1,200 @@
+"""POST /api/v1/{token}/telemetry and /attributes: protocol.md, *With the credentials afterwards*."""
+
+import io
+import json
+import logging.config
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+from django.utils import timezone
+
+from config.log_format import logging_config
+from devices.credentials import AccessToken
+from devices.models import Device, DeviceAttribute, LatestTelemetry
+from devices.services import device_create
+from profiles.services import profile_create
+from transports.http import views
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TOKEN = "s3cret/token-of-the-meter"
+
+
+@pytest.fixture
+def device():
+    profile, _ = profile_create(name="sensors", strategy="CHECK_PRE_PROVISIONED_DEVICES")
+    return device_create(name="meter", profile=profile, credentials=AccessToken(TOKEN))
+
+
+@pytest.fixture
+def log_output():
+    """All that is logged, at the level of debugging, as text."""
+    written = io.StringIO()
+    config = logging_config(as_json=False, level="DEBUG")
+    config["handlers"]["console"]["stream"] = written
+    config["loggers"]["django.request"]["level"] = "DEBUG"
+    config["loggers"]["django.security"]["level"] = "DEBUG"
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    logging.config.dictConfig(config)
+    # SQL with its parameters is logged only with DEBUG on.
+    yield written
+    root.handlers[:], root.level = handlers, level
+    logging.config.dictConfig(
+        logging_config(as_json=False, level="INFO")
+        | {"handlers": {}, "root": {}}
+        | {"loggers": {"django.request": {"level": "ERROR"}, "django.security": {"level": "CRITICAL"}}}
+    )
+
+
+def post(kind, body, token=TOKEN):
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Client(raise_request_exception=False).post(f"/api/v1/{token}/{kind}", body, content_type="application/json")
+
+
+def values():
+    return {row.key: row.value for row in LatestTelemetry.objects.all()}
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (
+            {"a": 1, "b": "text", "c": True, "d": {"x": [1]}, "e": [1, 2], "f": None},
+            {"a": 1, "b": "text", "c": True, "d": {"x": [1]}, "e": [1, 2]},
+        ),
+        ({"ts": 1_700_000_000_000, "values": {"a": 1.5, "b": None}}, {"a": 1.5}),
+        ([{"a": 1}, {"ts": 1_700_000_000_000, "values": {"b": 2}}], {"a": 1, "b": 2}),
+        ({"ts": 5, "other": 6}, {"ts": 5, "other": 6}),
+        ([], {}),
+        ({}, {}),
+    ],
+)
+def test_telemetry_of_every_form_is_kept(device, body, kept):
+    answer = post("telemetry", body)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert values() == kept
+
+
+def test_older_reading_does_not_overwrite_a_newer_one(device):
+    post("telemetry", {"ts": 2_000, "values": {"a": "new"}})
+    post("telemetry", {"ts": 1_000, "values": {"a": "old"}})
+    post("telemetry", [{"ts": 3_000, "values": {"a": "newest"}}, {"ts": 2_500, "values": {"a": "between"}}])
+
+    assert values() == {"a": "newest"}
+
+
+def test_attributes_are_set_in_scope_client(device):
+    assert post("attributes", {"firmware": "1.2", "nothing": None}).status_code == 200
+    assert post("attributes", {"firmware": "1.3"}).status_code == 200
+
+    rows = DeviceAttribute.objects.filter(device=device)
+    assert [(row.scope, row.key, row.value) for row in rows] == [("CLIENT_SCOPE", "firmware", "1.3")]
+
+
+def test_first_use_is_noted(device):
+    post("telemetry", {"a": 1})
+
+    device.refresh_from_db()
+    assert device.first_used_at is not None
+    assert device.last_seen_at is not None
+
+
+@pytest.mark.parametrize("kind", ["telemetry", "attributes"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"\xff\xfe",
+        b"[" * 60_000,
+        b"7",
+        b"null",
+        b'"text"',
+        b"[[1]]",
+        b'{"a": NaN}',
+        b'{"a": 1e999}',
+        b'{"": 1}',
+        b'{"nul\\u0000": 1}',
+        b'{"a": "\\u0000"}',
+        b'{"a": {"b": ["\\ud800"]}}',
+        b'{"' + b"k" * 256 + b'": 1}',
+        b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}",
+        json.dumps({f"k{number}": 1 for number in range(1_001)}).encode(),
+    ],
+)
+def test_bad_data_answers_400_in_json(device, kind, body):
+    answer = post(kind, body)
+
+    assert (answer.status_code, answer["Content-Type"]) == (400, "application/json")
+    assert answer.json()["errorMsg"].endswith(".")
+    assert not LatestTelemetry.objects.exists()
+    assert not DeviceAttribute.objects.exists()
+
+
+@pytest.mark.parametrize("ts", [True, "now", None, 1e300, -1e300, 10**400, [], 253_402_300_800_000])
+def test_time_out_of_range_answers_400(device, ts):
+    assert post("telemetry", {"ts": ts, "values": {"a": 1}}).status_code == 400
+    assert values() == {}
+
+
+@pytest.mark.parametrize("token", ["nobody", "%00", "%ff", "x" * 300, "%20", "provision"])
+@pytest.mark.parametrize("kind", ["telemetry", "attributes"])
+def test_unknown_token_answers_401(device, token, kind):
+    answer = post(kind, {"a": 1}, token)
+
+    assert (answer.status_code, answer.content) == (401, b"")
+
+
+def test_blocked_device_answers_401(device):
+    Device.objects.update(blocked=True)
+
+    assert post("telemetry", {"a": 1}).status_code == 401
+    assert values() == {}
+
+
+def test_body_over_64_kib_answers_413(device):
+    answer = post("telemetry", {"a": "x" * 70_000})
+
+    assert (answer.status_code, answer.json()["errorMsg"]) == (413, "The body is too large.")
+
+
+def test_get_answers_405_in_json(device):
+    answer = Client().get(f"/api/v1/{TOKEN}/telemetry")
+
+    assert (answer.status_code, answer["Content-Type"]) == (405, "application/json")
+
+
+def test_token_stands_in_no_log_whatever_happens(device, log_output, monkeypatch):
+    statuses = [post("telemetry", {"a": 1}).status_code, post("telemetry", b"bad").status_code]
+    Device.objects.update(blocked=True)
+    statuses.append(post("attributes", {"a": 1}).status_code)
+    statuses.append(Client().get(f"/api/v1/{TOKEN}/telemetry").status_code)
+    statuses.append(Client().get(f"/api/v1/{TOKEN}/telemetri").status_code)
+    statuses.append(Client().post(f"/api/v1/{TOKEN}/telemetry", headers={"Host": "evil.example"}).status_code)
+    for failure in (OperationalError("gone"), RuntimeError("a defect")):
+        monkeypatch.setattr(views, "authenticate", lambda shown, failure=failure: (_ for _ in ()).throw(failure))
+        statuses.append(post("telemetry", {"a": 1}).status_code)
+
+    assert statuses == [200, 400, 401, 405, 404, 400, 503, 500]
+    assert "a defect" in log_output.getvalue(), "the log has the failure"
+    assert "/api/v1/…" in log_output.getvalue()
+    assert "s3cret" not in log_output.getvalue()
+    assert "token-of-the-meter" not in log_output.getvalue()
+
+
+def test_server_error_answers_500_in_json_without_details(device, log_output, monkeypatch):
+    monkeypatch.setattr(views, "authenticate", lambda shown: 1 / 0)
+    answer = post("telemetry", {"a": 1})
+
+    assert (answer.status_code, answer["Content-Type"]) == (500, "application/json")
+    assert answer.json()["errorMsg"] == "An error of the server."
+
+
+def test_time_now_is_used_without_ts(device):
+    before = timezone.now()
+    post("telemetry", {"a": 1})
+
+    assert before <= LatestTelemetry.objects.get().measured_at <= timezone.now()
