@@ -24,7 +24,17 @@ from config.secret_store import Secret
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.FileAwareEnv()
+
+
+class _Env(environ.FileAwareEnv):  # type: ignore[misc] # django-environ has no types
+    def get_value(self, var: str, *args: Any, **options: Any) -> Any:
+        try:
+            return super().get_value(var, *args, **options)
+        except ValueError:
+            raise ImproperlyConfigured(f"{var} is not a number.") from None
+
+
+env = _Env()
 
 _ENVIRONMENT = env.str("FIRSTLIGHT_ENV", default="laptop")
 if _ENVIRONMENT not in ("laptop", "production"):
@@ -192,9 +202,17 @@ _POSTGRES_OPTIONS = {
 
 
 def _database() -> dict[str, Any]:
-    config: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'firstlight.sqlite3'}")
-    config["PASSWORD"] = Secret(config["PASSWORD"])
-    postgres = config["ENGINE"] == "django.db.backends.postgresql"
+    url = _secret("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'firstlight.sqlite3'}"
+    scheme = url.partition(":")[0]
+    postgres = scheme in ("postgres", "postgresql")
+    try:
+        # Not to be asked about other schemes: it would warn with the whole URL, password included.
+        config: dict[str, Any] = env.db_url_config(url) if postgres or scheme == "sqlite" else {}
+        config["PASSWORD"] = Secret(config["PASSWORD"])
+    except (KeyError, ValueError):
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not like postgres://user:password@host:port/name or sqlite:///path."
+        ) from None
     config["OPTIONS"] = (_POSTGRES_OPTIONS if postgres else _SQLITE_OPTIONS) | config.get("OPTIONS", {})
     config["CONN_MAX_AGE"] = None
     config["CONN_HEALTH_CHECKS"] = True
@@ -297,7 +315,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W008"]
 # --- Metrics -------------------------------------------------------------------------------------
 
 # Who shows this token at /metrics of the web process sees its numbers (`Authorization: Bearer …`). Empty: there is no /metrics.
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="").strip()
+METRICS_TOKEN = _secret("METRICS_TOKEN")
 if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
     raise ImproperlyConfigured("METRICS_TOKEN is too short: it needs 20 characters or more.")
 # The other processes have no web server of their own: each serves its numbers here, without a token, when the port is set.

@@ -54,6 +54,11 @@ def test_production_without_a_needed_value_stops_and_names_it(tmp_path, name):
         ("ENCRYPTION_KEYS", f"{Fernet.generate_key().decode()},not-a-fernet-key-zzzz"),
         ("ENCRYPTION_KEYS", " , "),
         ("FIRSTLIGHT_ENV", "Production"),
+        ("DATABASE_URL", "postgres://user:password-zz@host:port/name"),
+        ("DATABASE_URL", "mysql://user:password-zz@host/name"),
+        ("DATABASE_URL", "password-zz"),
+        ("HTTP_PORT", "eighty-zz"),
+        ("METRICS_TOKEN", "short-zz"),
     ],
 )
 def test_production_with_an_unsafe_value_stops_and_names_the_variable_not_the_value(tmp_path, name, value):
@@ -98,7 +103,9 @@ def test_diffsettings_shows_no_secret(tmp_path):
         "MQTT_BROKER_URL": "mqtt://u:hidden-pw@h",
     }
 
-    done = start(tmp_path, "diffsettings", "--all", **PRODUCTION, **urls, MQTT_BRIDGE_PASSWORD="hidden-pw")
+    done = start(
+        tmp_path, "diffsettings", "--all", **PRODUCTION, **urls, MQTT_BRIDGE_PASSWORD="hidden-pw", METRICS_TOKEN="hidden-pw" * 4
+    )
 
     assert "SECRET_KEY = '********'" in done.stdout
     for secret in ("hidden-pw", SECRET, PRODUCTION["ENCRYPTION_KEYS"], PRODUCTION["LOOKUP_KEY"]):
