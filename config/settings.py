@@ -240,6 +240,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {
+    "resume-imports": {"task": "devices.tasks.resume_imports", "schedule": 15.0},
+    "tidy-imports": {"task": "devices.tasks.tidy_imports", "schedule": 3600.0},
     "prune-attempts": {"task": "provisioning.tasks.prune_attempts", "schedule": 3600.0},
 }
 

@@ -55,7 +55,7 @@ def devices_reissue_credentials(*, devices: QuerySet[Device]) -> int:
             rows,
             update_conflicts=True,
             unique_fields=["device"],
-            update_fields=["type", "credentials_id", "value", "updated_at"],
+            update_fields=["type", "credentials_id", "value", "generated", "updated_at"],
         )
         count += Device.objects.filter(pk__in=ids).update(retry_id="", first_used_at=None, updated_at=now)
     return count

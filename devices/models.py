@@ -7,10 +7,22 @@ from django.utils import timezone
 
 from devices import credentials as rules
 from devices.choices import CredentialsType
+from devices.imports.models import ColumnMemory, ImportFilePart, ImportJob, ImportRow
 from profiles.choices import AttributeScope
 from profiles.encryption import EncryptedTextField
 from profiles.models import DeviceProfile, ProvisioningKey, new_id
 from profiles.text import has_control_characters
+
+__all__ = [
+    "ColumnMemory",
+    "Device",
+    "DeviceAttribute",
+    "DeviceCredentials",
+    "ImportFilePart",
+    "ImportJob",
+    "ImportRow",
+    "LatestTelemetry",
+]
 
 
 class Device(models.Model):
@@ -36,6 +48,10 @@ class Device(models.Model):
     first_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # The import that created it, so that it can be undone.
+    import_job = models.ForeignKey(
+        "devices.ImportJob", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="devices"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -59,6 +75,9 @@ class DeviceCredentials(models.Model):
     type = models.CharField(max_length=16, choices=CredentialsType.choices)
     credentials_id = models.CharField(max_length=64, unique=True, editable=False)
     value = EncryptedTextField()
+    generated = models.BooleanField(
+        default=False, db_default=False, editable=False, help_text="Made by an import, not chosen by anyone."
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -81,6 +100,7 @@ class DeviceCredentials(models.Model):
         self.type = credentials.type
         self.credentials_id = credentials.credentials_id
         self.value = credentials.stored_value
+        self.generated = False
 
 
 class DeviceAttribute(models.Model):

@@ -28,6 +28,19 @@ def encrypt(plain: str) -> str:
     return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(plain.encode()).decode()
 
 
+def encrypt_bytes(plain: bytes) -> bytes:
+    """Return `plain` encrypted under the newest key."""
+    return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(plain)
+
+
+def decrypt_bytes(token: bytes) -> bytes:
+    """Return the bytes that `encrypt_bytes` was given. Raises DecryptionFailed when no key fits."""
+    try:
+        return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(token)
+    except InvalidToken:
+        raise DecryptionFailed("No key in ENCRYPTION_KEYS decrypts a stored value.") from None
+
+
 def decrypt(token: str) -> str:
     """Return the text that `encrypt` was given. Raises DecryptionFailed when no key fits."""
     try:
@@ -42,8 +55,17 @@ def lookup_id(purpose: str, *parts: str) -> str:
 
     `purpose` separates uses from each other. Parts are length-prefixed, so ("ab", "c") and ("a", "bc") differ.
     """
-    message = b"".join(len(part).to_bytes(4, "big") + part for part in (text.encode() for text in (purpose, *parts)))
-    return hmac.new(settings.LOOKUP_KEY.encode(), message, hashlib.sha256).hexdigest()
+    digest = _keyed(settings.LOOKUP_KEY).copy()
+    for text in (purpose, *parts):
+        part = text.encode()
+        digest.update(len(part).to_bytes(4, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _keyed(key: str) -> hmac.HMAC:
+    return hmac.new(key.encode(), digestmod=hashlib.sha256)
 
 
 class EncryptedTextField(models.TextField[str, str]):
@@ -54,3 +76,13 @@ class EncryptedTextField(models.TextField[str, str]):
 
     def get_prep_value(self, value: Any) -> str | None:
         return value if value is None else encrypt(str(value))
+
+
+class EncryptedBinaryField(models.BinaryField[bytes, bytes]):
+    """Bytes that are encrypted in the database and plain in Python. They cannot be filtered by."""
+
+    def from_db_value(self, value: Any, *_: Any) -> bytes | None:
+        return value if value is None else decrypt_bytes(bytes(value))
+
+    def get_prep_value(self, value: Any) -> bytes | None:
+        return value if value is None else encrypt_bytes(bytes(value))

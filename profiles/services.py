@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Model, ProtectedError
 from django.utils import timezone
 
-from profiles.encryption import EncryptedTextField
+from profiles.encryption import EncryptedBinaryField, EncryptedTextField
 from profiles.models import DeviceProfile, ProvisioningKey
 from profiles.random_text import random_alphanumeric
 from profiles.text import has_control_characters
@@ -119,7 +119,9 @@ def encryption_rotate() -> dict[str, int]:
     """
     counts = {}
     for model in apps.get_models():
-        fields = [field.name for field in model._meta.concrete_fields if isinstance(field, EncryptedTextField)]
+        fields = [
+            field.name for field in model._meta.concrete_fields if isinstance(field, EncryptedTextField | EncryptedBinaryField)
+        ]
         if fields:
             counts[model.__name__] = sum(_rotate_chunks(model, fields))
     return counts

@@ -109,7 +109,9 @@ def _claim_devices(ledger: Ledger) -> None:
     if claimed != len(ledger.claimed):
         raise IntegrityError("A device that was read as not provisioned has been provisioned since.")
     if ledger.changed_credentials:
-        DeviceCredentials.objects.bulk_update(ledger.changed_credentials, ["type", "credentials_id", "value", "updated_at"])
+        DeviceCredentials.objects.bulk_update(
+            ledger.changed_credentials, ["type", "credentials_id", "value", "generated", "updated_at"]
+        )
 
 
 def _per_row(rows: list[Device], field_name: str) -> Case:

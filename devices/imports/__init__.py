@@ -1,0 +1,1 @@
+"""Lists of devices as CSV: one engine, and what its doors (browser, command, HTTP) need."""

@@ -1,0 +1,126 @@
+"""Reading a file and importing its rows, chunk by chunk, each chunk in a transaction of its own."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import BinaryIO
+from uuid import UUID
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from devices.imports import bulk
+from devices.imports.choices import Verdict
+from devices.imports.columns import Column
+from devices.imports.decisions import Decision, decide
+from devices.imports.files import FileFormat
+from devices.imports.reading import Record, Records
+from devices.imports.rows import DeviceRow, RowParser
+from devices.imports.scratch import Scratch
+from devices.imports.storing import read_ledger, write
+from profiles.models import DeviceProfile
+
+log = logging.getLogger(__name__)
+
+# Rows committed together. Larger chunks are hardly faster, and SQLite's one writer keeps the devices waiting meanwhile.
+CHUNK_ROWS = 5_000
+# How often a chunk starts over when another process was first to take a name, a token or a lock.
+MAX_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to import and how. `profile` is that of rows which name none; `job_id` is noted on every device created."""
+
+    form: FileFormat
+    columns: list[Column]
+    profile: DeviceProfile | None = None
+    update: bool = False
+    dry_run: bool = False
+    job_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What became of some rows in a row; the file is done up to its line `end_line` and byte `end_byte`."""
+
+    decisions: list[Decision]
+    end_line: int
+    end_byte: int
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(decision.verdict == verdict for decision in self.decisions)
+
+
+def import_file(
+    file: BinaryIO,
+    order: Order,
+    *,
+    note: Callable[[Chunk], None] = lambda _: None,
+    told: Callable[[Chunk], None] = lambda _: None,
+    after_line: int = 0,
+) -> None:
+    """Import the rows of `file` that come after `after_line`, and close it.
+
+    `note` writes what is to be committed together with a chunk; what it raises rolls the chunk back and ends the import.
+    `told` hears of the chunk once it is committed. A dry run decides everything and writes nothing.
+    """
+    records = Records(file, order.form)
+    parser = RowParser(order.columns, records.headers)
+    with closing(Scratch()) as scratch, bulk.many_writes():
+        todo = _skipped(iter(records), parser, scratch, after_line)
+        while batch := list(islice(todo, CHUNK_ROWS)):
+            rows = [parser.parse(record) for record in batch]
+            repeated = scratch.repeated_names(rows)
+            work = partial(_import, rows, repeated, parser, order, scratch)
+            told(_commit(work, batch[-1].end_line, records.position(), note))
+
+
+def _skipped(records: Iterator[Record], parser: RowParser, scratch: Scratch, after_line: int) -> Iterator[Record]:
+    """Return the records after `after_line`; of the others, the names alone matter."""
+    if after_line:
+        for record in records:
+            if record.line > after_line:
+                yield record
+                break
+            scratch.repeated_names([parser.named(record)])
+    yield from records
+
+
+def _commit(work: Callable[[], list[Decision]], end_line: int, end_byte: int, note: Callable[[Chunk], None]) -> Chunk:
+    """Do `work` and note it in one transaction, anew when another process interferes."""
+    for tries_left in reversed(range(MAX_TRIES)):
+        try:
+            with transaction.atomic():
+                chunk = Chunk(work(), end_line, end_byte)
+                note(chunk)
+            return chunk
+        except IntegrityError:
+            # Between our reading and our writing someone else took a name or a token. Reading again shows who.
+            if not tries_left:
+                raise
+        except OperationalError:
+            # A deadlock or a lock that did not come: the connection stands, so start over. Else the database is away.
+            if not tries_left or not connection.is_usable():
+                raise
+    raise AssertionError("unreachable")
+
+
+def _import(rows: list[DeviceRow], repeated: dict[int, int], parser: RowParser, order: Order, scratch: Scratch) -> list[Decision]:
+    ledger = read_ledger(
+        rows,
+        repeated,
+        parser=parser,
+        update=order.update,
+        default_profile=order.profile,
+        would_own=scratch if order.dry_run else None,
+    )
+    decisions = decide(rows, ledger)
+    if order.dry_run:
+        scratch.take_owners(ledger.owners)
+    else:
+        write(decisions, job_id=order.job_id, now=timezone.now())
+    return decisions

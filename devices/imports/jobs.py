@@ -1,0 +1,211 @@
+"""Import jobs: made from an uploaded file, set up, run, cancelled, undone."""
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, BinaryIO
+
+from django.contrib.auth.models import User
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from devices.imports import findings, stored_files
+from devices.imports.choices import ImportDoor, ImportState, Verdict
+from devices.imports.columns import Column
+from devices.imports.engine import Chunk, Order, import_file
+from devices.imports.files import FileFormat, detect
+from devices.imports.models import ColumnMemory, ImportJob
+from devices.imports.reading import Records
+from devices.models import Device
+from profiles.models import DeviceProfile
+from profiles.text import storable
+
+log = logging.getLogger(__name__)
+
+# A runner that has not committed a chunk for so long is taken for dead, and another goes on in its place.
+STALLED = timedelta(seconds=30)
+UNDO_CHUNK = 1_000
+_ENDED = (ImportState.DONE, ImportState.CANCELLED, ImportState.FAILED)
+
+
+class JobTaken(Exception):
+    """The job is no longer ours: somebody cancelled it, or another process took over."""
+
+
+def job_create(
+    *, file_name: str, door: ImportDoor, user: User | None = None, profile: DeviceProfile | None = None, **fields: Any
+) -> ImportJob:
+    """Return a new job that is being set up."""
+    return ImportJob.objects.create(file_name=storable(file_name), door=door, created_by=user, profile=profile, **fields)
+
+
+def job_store_file(*, job: ImportJob, blocks: Iterable[bytes]) -> None:
+    """Keep the uploaded file of `job` where every process finds it, and find out its format. Raises UnreadableFile."""
+    job.size_bytes = stored_files.store(job, blocks)
+    job_set_format(job=job, form=detect(stored_files.opened(job)))
+
+
+def job_set_format(*, job: ImportJob, form: FileFormat) -> None:
+    """Read the file of `job` by `form` from now on; its headers are read anew."""
+    job.encoding, job.delimiter, job.header = form.encoding, form.delimiter, form.header
+    job.headers = [storable(header) for header in Records(stored_files.opened(job), form).headers]
+    job.save()
+
+
+def job_discard(*, job: ImportJob) -> None:
+    """Forget a job that never ran, with its file."""
+    ImportJob.objects.filter(pk=job.pk, state=ImportState.DRAFT).delete()
+
+
+def job_set_columns(*, job: ImportJob, columns: Sequence[Column], update: bool) -> None:
+    """Set what the columns of the file hold, and remember it for the next list of this profile."""
+    job.columns = [column.as_json() for column in columns]
+    job.update = update
+    job.save(update_fields=["columns", "update"])
+    if job.profile and job.headers:
+        said = {header.strip(): column.as_json() for header, column in zip(job.headers, columns, strict=True) if header.strip()}
+        memory, _ = ColumnMemory.objects.get_or_create(profile=job.profile)
+        memory.columns |= said
+        memory.save()
+
+
+def job_queue(*, job: ImportJob, dry_run: bool, dispatch: Callable[[ImportJob], Any]) -> bool:
+    """Have `job` run by a worker, from the beginning; `dispatch` tells one after the commit.
+
+    Returns False when it waits, runs or has run.
+    """
+    with transaction.atomic():
+        queued = ImportJob.objects.filter(Q(state=ImportState.DRAFT) | Q(state__in=_ENDED, dry_run=True), pk=job.pk).update(
+            **_FRESH, state=ImportState.QUEUED, dry_run=dry_run, beat_at=timezone.now()
+        )
+        if queued:
+            job.findings.all().delete()
+            job.refresh_from_db()
+            transaction.on_commit(partial(dispatch, job))
+    job.refresh_from_db()
+    return queued == 1
+
+
+_NOTHING_DONE = dict.fromkeys(("done_lines", "done_bytes", "created", "updated", "unchanged", "errors"), 0)
+_FRESH: dict[str, Any] = _NOTHING_DONE | {"problem": "", "runner": "", "started_at": None, "finished_at": None}
+
+
+def job_run(*, job: ImportJob, file: BinaryIO | None = None, told: Callable[[Chunk], None] = lambda _: None) -> bool:
+    """Run `job` to its end from the last committed chunk on. Returns False when it was not ours to run, or no longer.
+
+    `file` is given where it is not stored. `told` hears of each chunk once it is committed.
+    """
+    runner = runner_name()
+    if not _claim(job, runner):
+        return False
+    job.refresh_from_db()
+    held = ImportJob.objects.filter(pk=job.pk, runner=runner, state=ImportState.RUNNING)
+
+    def note(chunk: Chunk) -> None:
+        findings.save(job, chunk)
+        if not held.update(**_progress(chunk)):
+            raise JobTaken
+
+    order = Order(job.form, job.column_list, job.profile, job.update, job.dry_run, job.pk)
+    try:
+        import_file(file or stored_files.opened(job), order, note=note, told=told, after_line=job.done_lines)
+    except JobTaken:
+        log.info("Import %s was cancelled or taken over", job.pk)
+        job.refresh_from_db()
+        return False
+    except (OperationalError, InterfaceError):
+        # The database is away: nothing can be noted there. Once it is back, the job is found stalled and taken up.
+        raise
+    except Exception:
+        log.exception("Import %s failed", job.pk)
+        _end(held, job, ImportState.FAILED, "The import stopped at an unexpected error; the server's log has more.")
+        raise
+    _end(held, job, ImportState.DONE)
+    return True
+
+
+def runner_name() -> str:
+    """Return a new name by which this process holds a job: host, process id, and what tells its jobs apart."""
+    return f"{socket.gethostname()[:100]}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def _claim(job: ImportJob, runner: str) -> bool:
+    """Take `job` when it waits for somebody, or its runner is dead. A dry run begins anew: it has committed nothing."""
+    now = timezone.now()
+    free = Q(state=ImportState.QUEUED) | Q(state=ImportState.RUNNING) & (Q(beat_at__lt=now - STALLED) | Q(runner=""))
+    claimed = ImportJob.objects.filter(free, pk=job.pk).update(state=ImportState.RUNNING, runner=runner, beat_at=now)
+    if not claimed:
+        return False
+    ours = ImportJob.objects.filter(pk=job.pk, runner=runner)
+    ours.filter(started_at=None).update(started_at=now)
+    if ours.filter(dry_run=True).update(**_NOTHING_DONE):
+        job.findings.all().delete()
+    return True
+
+
+def _progress(chunk: Chunk) -> dict[str, Any]:
+    return {
+        "beat_at": timezone.now(),
+        "done_lines": chunk.end_line,
+        "done_bytes": chunk.end_byte,
+        "created": F("created") + chunk.count(Verdict.CREATED),
+        "updated": F("updated") + chunk.count(Verdict.UPDATED),
+        "unchanged": F("unchanged") + chunk.count(Verdict.UNCHANGED),
+        "errors": F("errors") + chunk.count(Verdict.REFUSED),
+    }
+
+
+def _end(held: Any, job: ImportJob, state: ImportState, problem: str = "") -> None:
+    ended = held.update(state=state, problem=problem, finished_at=timezone.now(), runner="")
+    job.refresh_from_db()
+    # The file of a dry run is imported next; tidy() takes what is left lying.
+    if ended and not job.dry_run:
+        stored_files.drop(job)
+
+
+def job_cancel(*, job: ImportJob) -> bool:
+    """Stop `job` after the last committed chunk; what is in stays in. Returns False when it had ended already."""
+    cancelled = ImportJob.objects.filter(pk=job.pk, state__in=(ImportState.QUEUED, ImportState.RUNNING)).update(
+        state=ImportState.CANCELLED, finished_at=timezone.now(), runner=""
+    )
+    job.refresh_from_db()
+    if cancelled and not job.dry_run:
+        stored_files.drop(job)
+    return cancelled == 1
+
+
+def job_begin_undo(*, job: ImportJob, dispatch: Callable[[ImportJob], Any]) -> bool:
+    """Have what `job` created deleted by a worker. Returns False when the job has not ended, or is undone."""
+    with transaction.atomic():
+        begun = ImportJob.objects.filter(pk=job.pk, state__in=_ENDED, dry_run=False).update(
+            state=ImportState.UNDOING, beat_at=timezone.now()
+        )
+        job.refresh_from_db()
+        if begun:
+            transaction.on_commit(partial(dispatch, job))
+    return begun == 1
+
+
+def job_undo(*, job: ImportJob) -> None:
+    """Delete the devices that `job` created and that have not provisioned since; may be called again after a crash.
+
+    The devices that it kept are those which are left of the job: `job.devices`.
+    """
+    while deleted := _undo_chunk(job):
+        ImportJob.objects.filter(pk=job.pk).update(undone=F("undone") + deleted, beat_at=timezone.now())
+    ImportJob.objects.filter(pk=job.pk, state=ImportState.UNDOING).update(state=ImportState.UNDONE)
+    job.refresh_from_db()
+
+
+@transaction.atomic
+def _undo_chunk(job: ImportJob) -> int:
+    # Locked: none of them provisions between being found and being deleted.
+    waiting = Device.objects.select_for_update(of=("self",)).filter(import_job=job, provisioned_at=None).order_by("pk")
+    ids = list(waiting.values_list("pk", flat=True)[:UNDO_CHUNK])
+    Device.objects.filter(pk__in=ids).delete()
+    return len(ids)

@@ -1,0 +1,41 @@
+"""The values of attributes and time series: JSON scalars where they look like one, else text."""
+
+import json
+import math
+import re
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+# Spreadsheets write them in capitals.
+_WORDS = {"true": True, "false": False}
+# Beyond it a number is a serial number, and text is the only form that keeps it.
+MAX_NUMBER_LENGTH = 40
+
+Scalar = str | int | float | bool
+
+
+def cast(text: str) -> Scalar:
+    """Return `text` as a JSON number, true or false where it is one, else as it stands.
+
+    007 and +1 are no JSON numbers, so they stay texts. Source: RFC 8259 section 6.
+    """
+    return _cast_short(text) if len(text) <= MAX_NUMBER_LENGTH else text
+
+
+# The values of a list repeat: a batch, a date, a firmware version. Short ones alone, so the memory is bounded.
+@lru_cache(maxsize=8192)
+def _cast_short(text: str) -> Scalar:
+    if _NUMBER.fullmatch(text):
+        number: int | float = json.loads(text)
+        return number if math.isfinite(number) else text
+    return _WORDS.get(text.lower(), text)
+
+
+def as_json(value: Any) -> str:
+    """Return `value` as JSON text. A text and an integer take a short cut, as most values are one."""
+    kind = type(value)
+    if kind is str:
+        return encode_basestring_ascii(value)
+    return str(value) if kind is int else json.dumps(value)
