@@ -4,10 +4,13 @@ import os
 import sys
 from pathlib import Path
 
+from honcho import manager as honcho_manager
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.printer import Printer
 
+# Seconds that the processes have to finish what is in hand, before honcho kills what is left. All is over within 10.
+honcho_manager.KILL_WAIT = 8
 PROCFILE = Path(__file__).resolve().parents[1] / "Procfile"
 
 
