@@ -52,4 +52,5 @@ def may_repeat(device: Device, *, request: ProvisionRequest, retry_digest: str, 
     if not retry_digest or device.retry_id != retry_digest or device.provisioned_at is None or device.first_used_at:
         return False
     window = IDEMPOTENCY_WINDOW if request.idempotency_key else timedelta(seconds=profile.retry_window_s)
-    return now - device.provisioned_at < window
+    # Not by the clock alone: `now` is before `provisioned_at` where another process was first while this one waited.
+    return bool(window) and now - device.provisioned_at < window

@@ -49,7 +49,7 @@ def test_any_other_error_is_the_batch_itself():
     assert fault_of(ValueError()) is Fault.BROKEN
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_database_away_before_the_first_is_unavailable(monkeypatch):
     key = creating()
 
@@ -61,7 +61,7 @@ def test_database_away_before_the_first_is_unavailable(monkeypatch):
         provision_batch([ask(key, "a")])
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_database_that_goes_away_among_singles_keeps_the_answers_of_those_before(monkeypatch):
     """A batch is split since one request is poisoned; then the database goes: what is committed must be told."""
     key = creating()
@@ -81,7 +81,7 @@ def test_database_that_goes_away_among_singles_keeps_the_answers_of_those_before
     assert [device.name for device in Device.objects.all()] == ["a"]
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_deadlock_starts_over(monkeypatch):
     key = creating()
     write, failed = services.write_ledger, []

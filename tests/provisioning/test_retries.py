@@ -195,6 +195,14 @@ def test_strict_profile_repeats_nothing(key):
     assert provision(ask(key, "a")).reason in (Reason.NAME_TAKEN, Reason.ALREADY_PROVISIONED)
 
 
+def test_strict_profile_repeats_nothing_to_a_request_that_began_earlier(key):
+    """It waited for the lock of the one that won, whose time is therefore later than its own."""
+    provision(ask(key, "a"))
+    age(seconds=-5)
+
+    assert provision(ask(key, "a")).reason in (Reason.NAME_TAKEN, Reason.ALREADY_PROVISIONED)
+
+
 def test_same_request_within_window_repeats_the_answer(key):
     set_window(key, 60)
     first = provision(ask(key, "a"))
