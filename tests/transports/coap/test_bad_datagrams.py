@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from aiocoap import Code
+from aiocoap import GET, Code
 from aiocoap.numbers.types import CON, NON
 
 from tests.transports.coap.service import Peer, request
@@ -96,6 +96,24 @@ def test_peers_that_are_gone_cost_nobody_else_an_answer(service, peer, profile):
     for one in staying:
         with one:
             assert one.receive().code == Code.CREATED
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        PING,
+        request(path=(".well-known", "core"), mid=60, code=GET),
+        request(path=("x",), mid=61),
+        request(b"{}", mid=62),
+        request({"provisionDeviceKey": "nobody", "provisionDeviceSecret": "knows"}, mid=63),
+        request(b"x" * 1024, mid=64, block1=(0, True, 6), size1=70_000),
+    ],
+)
+def test_answer_to_a_stranger_is_small(peer, datagram):
+    # Whoever forges a source address shall not gain by sending through us (RFC 7252 section 11.3).
+    peer.send(datagram)
+
+    assert len(peer.socket.recv(65_535)) <= 160
 
 
 def test_oversized_confirmable_datagram_answers_4_13(peer, profile):

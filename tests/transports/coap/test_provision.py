@@ -7,7 +7,7 @@ import json
 
 import pytest
 from aiocoap import GET, POST, PUT, Code, Context, Message
-from aiocoap.numbers.types import ACK
+from aiocoap.numbers.types import ACK, NON
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -199,6 +199,19 @@ def test_unknown_critical_option_answers_4_02(peer, profile):
 
 def test_proxy_uri_answers_5_05(peer):
     assert peer.ask(request(mid=36, proxy_uri="coap://192.0.2.1/")).code == Code.PROXYING_NOT_SUPPORTED
+
+
+def test_one_name_asked_for_by_64_peers_at_once_goes_to_one(service, profile):
+    peers = [Peer(service) for _ in range(64)]
+    for peer in peers:
+        peer.send(request(profile | {"deviceName": "wanted"}, mid=50, mtype=NON))
+    statuses = []
+    for peer in peers:
+        with peer:
+            statuses.append(json.loads(peer.receive().payload)["status"])
+
+    assert sorted(statuses) == ["FAILURE"] * 63 + ["SUCCESS"]
+    assert service.devices("wanted") == 1
 
 
 def test_too_many_guesses_answer_4_29_with_max_age():

@@ -47,14 +47,15 @@ def test_port_in_use_ends_with_one_sentence_that_names_it(service):
     assert "COAP_PORT" in line
 
 
-def test_address_of_nobody_ends_with_one_sentence(service):
-    environment = service.environment | {"COAP_HOST": "192.0.2.1"}
+@pytest.mark.parametrize(("variable", "value"), [("COAP_HOST", "192.0.2.1"), ("COAP_PORT", "70000")])
+def test_place_that_cannot_be_listened_on_ends_with_one_sentence(service, variable, value):
+    environment = service.environment | {variable: value}
     command = [sys.executable, "manage.py", "coap_server"]
     ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
     assert ended.returncode == 1
     (line,) = ended.stderr.strip().splitlines()
-    assert "COAP_HOST 192.0.2.1" in line
+    assert f"{variable} {value}" in line
 
 
 def test_heartbeat_says_ready_and_where(service):

@@ -22,7 +22,7 @@ class Command(BaseCommand):
             ) from None
         except MetricsPortUnusable as err:
             raise CommandError(str(err)) from None
-        except OSError as err:
-            raise CommandError(
-                f"Cannot listen on COAP_HOST {settings.COAP_HOST}, COAP_PORT {settings.COAP_PORT}: {err.strerror}."
-            ) from None
+        except (OSError, OverflowError) as err:
+            problem = getattr(err, "strerror", None) or err
+            place = f"COAP_HOST {settings.COAP_HOST}, COAP_PORT {settings.COAP_PORT}"
+            raise CommandError(f"Cannot listen on {place}: {problem}.") from None
