@@ -269,6 +269,18 @@ MQTT_BROKER_URL = _secret("MQTT_BROKER_URL")
 MQTT_EMBEDDED_BROKER = not MQTT_BROKER_URL
 MQTT_BRIDGE_USERNAME = "bridge"
 MQTT_BRIDGE_PASSWORD = _own["MQTT_BRIDGE_PASSWORD"]
+# The password may stand in MQTT_BROKER_URL, here, or in the file MQTT_BROKER_PASSWORD_FILE.
+MQTT_BROKER_PASSWORD = env.str("MQTT_BROKER_PASSWORD", default="").strip()
+# Where devices reach that broker, when it is not where the bridge does, e.g. mqtt://127.0.0.1:1883.
+MQTT_DEVICE_URL = env.str("MQTT_DEVICE_URL", default="").strip()
+# For mqtts://: the CA that signed the broker's certificate (default: those of the system), and the bridge's own certificate.
+MQTT_CA_FILE = env.str("MQTT_CA_FILE", default="").strip()
+MQTT_CERT_FILE = env.str("MQTT_CERT_FILE", default="").strip()
+MQTT_KEY_FILE = env.str("MQTT_KEY_FILE", default="").strip()
+# Requests that may be on their way to one bridge at a time; the broker's limits must fit (docs/mqtt.md).
+MQTT_WINDOW = env.int("MQTT_WINDOW", default=200)
+# Seconds for which the broker keeps requests for a bridge that is away. What is older nobody waits for any more.
+MQTT_SESSION_EXPIRY_S = env.int("MQTT_SESSION_EXPIRY_S", default=600)
 MQTT_REQUEST_TOPIC = env.str("MQTT_REQUEST_TOPIC", default="/provision/request/{client_id}")
 MQTT_RESPONSE_TOPIC = env.str("MQTT_RESPONSE_TOPIC", default="/provision/response/{client_id}")
 # The embedded broker: connections at most, and seconds after which it closes that of a client that provisions and asks nothing.

@@ -45,6 +45,15 @@ class Beating:
         READY.labels(self._process.value).set(ready)
         self._woken.set()
 
+    def has_peers(self) -> bool:
+        """Return whether other instances of this process are ready; not when the database is away and nobody knows."""
+        others = Heartbeat.objects.filter(process=self._process, ready=True, beat_at__gt=timezone.now() - STALE)
+        try:
+            return others.exclude(instance=self._instance).exists()
+        except DatabaseError:
+            connection.close()
+            return False
+
     def stop(self) -> None:
         """Take this process off the list."""
         self._stopping = True

@@ -1,0 +1,119 @@
+"""Debian's Mosquitto with our configuration from deploy/mosquitto, paths and ports rewritten; its command line clients."""
+
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+from tests.support.processes import Server, free_port, listens, program, wait_for
+from tests.support.web import ROOT
+
+PASSWORD = "the-bridge's-password-in-tests"
+DEPLOY = ROOT / "deploy" / "mosquitto"
+
+
+class Mosquitto:
+    """Mosquitto on two free ports.
+
+    `shared` chooses devices-shared.acl, `open_to_all` no ACL at all on the devices' listener. Beside the bridge's account
+    there is `collector`, who may hear the answers to all devices.
+    """
+
+    def __init__(self, folder: Path, *, shared: bool = False, open_to_all: bool = False) -> None:
+        self.folder = folder
+        self.device_port, self.bridge_port = free_port(), free_port()
+        self._server: Server | None = None
+        folder.mkdir(parents=True)
+        for acl in DEPLOY.glob("*.acl"):
+            shutil.copy(acl, folder)
+        passwords = folder / "passwords"
+        passwords.write_text(f"bridge:{PASSWORD}\ncollector:{PASSWORD}\n")
+        with (folder / "bridge.acl").open("a") as acl:
+            acl.write("user collector\ntopic read /provision/response/#\n")
+        subprocess.run([program("mosquitto_passwd", "mosquitto"), "-U", str(passwords)], check=True)
+        (folder / "mosquitto.conf").write_text(self._configuration(shared=shared, open_to_all=open_to_all))
+
+    def _configuration(self, *, shared: bool, open_to_all: bool) -> str:
+        text = (DEPLOY / "mosquitto.conf").read_text()
+        devices_acl = "acl_file /etc/mosquitto/firstlight/devices.acl\n"
+        for old, new in (
+            ("listener 1884 ", f"listener {self.bridge_port} "),
+            ("listener 1883\n", f"listener {self.device_port} 127.0.0.1\n"),
+            (devices_acl, devices_acl.replace("devices", "devices-shared") if shared else "" if open_to_all else devices_acl),
+            ("/etc/mosquitto/firstlight", str(self.folder)),
+            ("/var/lib/mosquitto/", f"{self.folder}/"),
+        ):
+            assert old in text, f"deploy/mosquitto/mosquitto.conf no longer has {old!r}"
+            text = text.replace(old, new)
+        # Started by root it would change to a user who cannot read the tests' folder.
+        return f"{text}\nuser root\n"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment variables with which a bridge uses this broker."""
+        return {
+            "MQTT_BROKER_URL": f"mqtt://bridge@127.0.0.1:{self.bridge_port}",
+            "MQTT_BROKER_PASSWORD": PASSWORD,
+            "MQTT_DEVICE_URL": f"mqtt://127.0.0.1:{self.device_port}",
+        }
+
+    def start(self) -> None:
+        command = [program("mosquitto", "mosquitto"), "-c", str(self.folder / "mosquitto.conf")]
+        self._server = Server(command, self.folder / "log", cwd=self.folder)
+        wait_for(lambda: listens(self.device_port) and listens(self.bridge_port), "Mosquitto")
+
+    def stop(self) -> None:
+        if self._server:
+            self._server.stop()
+
+    def publish(self, topic: str, body: bytes, *, client_id: str = "", qos: int = 0, version: str = "mqttv311") -> None:
+        """Publish with mosquitto_pub, as a device."""
+        command = [*self._client("mosquitto_pub", version, client_id), "-q", str(qos), "-t", topic, "-s"]
+        subprocess.run(command, input=body, check=True, timeout=30, capture_output=True)
+
+    def request(self, topic: str, response: str, body: str, *, client_id: str, wait_s: int = 20) -> str:
+        """Return the answer that mosquitto_rr gets over MQTT 5, with Response Topic; empty after `wait_s` without one."""
+        # By -m: mosquitto_rr 2.0.11 takes -f and -s, and sends an empty message.
+        command = [*self._client("mosquitto_rr", "mqttv5", client_id), "-t", topic, "-e", response, "-W", str(wait_s), "-m", body]
+        return subprocess.run(command, check=False, timeout=60, capture_output=True, text=True).stdout
+
+    def listener(self, *topics: str, client_id: str = "", version: str = "mqttv311") -> "Listener":
+        """Return a mosquitto_sub that is subscribed to `topics`."""
+        options = [option for topic in topics for option in ("-t", topic)]
+        command = [*self._client("mosquitto_sub", version, client_id), "-q", "1", "-d", "-F", "HEARD %t %x", *options]
+        return Listener(command)
+
+    def _client(self, name: str, version: str, client_id: str) -> list[str]:
+        identity = ["-i", client_id] if client_id else []
+        return [program(name, "mosquitto-clients"), "-V", version, "-p", str(self.device_port), "-u", "provision", *identity]
+
+
+class Listener:
+    """A running mosquitto_sub. `heard` grows as it hears: topics and payloads."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+        self._granted = threading.Event()
+        self._process = subprocess.Popen(["stdbuf", "-oL", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        assert self._granted.wait(30), "mosquitto_sub got no SUBACK"
+
+    def wait(self, count: int = 1, timeout_s: float = 30.0) -> list[bytes]:
+        """Return the payloads heard, once there are `count` of them."""
+        wait_for(lambda: len(self.heard) >= count, f"{count} messages, heard {len(self.heard)}", timeout_s)
+        return [body for _, body in self.heard]
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        self._reader.join(10)
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if line.startswith("Subscribed (mid:"):
+                self._granted.set()
+            elif line.startswith("HEARD "):
+                _, topic, body = line.rstrip("\n").split(" ", 2)
+                self.heard.append((topic, bytes.fromhex(body)))

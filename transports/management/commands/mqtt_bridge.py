@@ -1,0 +1,47 @@
+"""`manage.py mqtt_bridge`: answer provision requests that come over an MQTT broker, until SIGTERM."""
+
+import signal
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from provisioning.group_commit import group_commit
+from transports.choices import Process
+from transports.exchange import exchange
+from transports.heartbeat import Beating
+from transports.mqtt import identity
+from transports.mqtt.answers import Answering
+from transports.mqtt.bridge import Bridge
+from transports.mqtt.broker_address import bridge_address, device_address
+from transports.mqtt.connection import Account
+from transports.mqtt.topics import Topics
+
+
+class Command(BaseCommand):
+    help = "Answer the provision requests of devices over the MQTT broker of MQTT_BROKER_URL, else over the embedded one."
+
+    def handle(self, **options: Any) -> None:
+        try:
+            slot = identity.take_slot(settings.DATA_DIR)
+            topics = Topics(settings.MQTT_REQUEST_TOPIC, settings.MQTT_RESPONSE_TOPIC)
+        except (OSError, ValueError) as err:
+            raise CommandError(f"The MQTT bridge cannot start: {err}") from None
+        account = Account(
+            broker=bridge_address(),
+            client_id=identity.client_id(slot),
+            group=identity.group(),
+            requests=topics.requests,
+            shared_request=topics.shared_request,
+            window=settings.MQTT_WINDOW,
+            session_expiry_s=settings.MQTT_SESSION_EXPIRY_S,
+        )
+        beating = Beating(Process.MQTT_BRIDGE)
+        beating.start()
+        answering = Answering(topics, settings.MQTT_ALLOW_SHARED_RESPONSES, exchange)
+        bridge = Bridge(account, device_address(), answering, beating)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: bridge.stop())
+        if bridge.run():
+            group_commit.close()
+        beating.stop()

@@ -1,0 +1,33 @@
+"""What comes from the broker and what goes to it. None of it shows a body in its repr: bodies hold secrets."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last two fields are MQTT 5's."""
+
+    topic: str
+    body: bytes = field(repr=False)
+    retained: bool = False
+    repeated: bool = False
+    response_topic: str = ""
+    correlation: bytes | None = field(default=None, repr=False)
+
+    def fingerprint(self) -> bytes:
+        """Return a digest that tells this message from others."""
+        parts = (self.topic.encode(), self.body, self.response_topic.encode(), self.correlation or b"")
+        digest = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            digest.update(len(part).to_bytes(8) + part)
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the device shall receive, and where."""
+
+    topic: str
+    body: bytes = field(repr=False)
+    correlation: bytes | None = field(default=None, repr=False)
