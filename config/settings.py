@@ -122,6 +122,8 @@ INSTALLED_APPS = [
     "axes",
     "formtools",
     "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
     "profiles",
     "devices",
     "provisioning",
@@ -295,7 +297,16 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Firstlight",
+    "DESCRIPTION": "Management of devices. What devices themselves call is described in docs/.",
+    "VERSION": "1",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+}
+# Largest list that POST /api/device/bulk_import takes while the client waits, bytes. POST /api/imports/ has no limit.
+IMPORT_MAX_INLINE_BYTES = env.int("IMPORT_MAX_INLINE_BYTES", default=64 * 1024 * 1024)
 
 # --- Security ------------------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView
 
+from devices.imports.api import API_AUTHENTICATION
 from transports.http.health import healthz, readyz
 from transports.http.metrics import metrics
 
@@ -16,5 +18,7 @@ urlpatterns = [
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
     path("api/v1/", include("transports.http.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(authentication_classes=API_AUTHENTICATION), name="schema"),
+    path("api/", include("devices.imports.urls")),
     path("admin/", admin.site.urls),
 ]

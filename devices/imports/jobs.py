@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, BinaryIO
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from devices.imports import findings, stored_files
 from devices.imports.choices import ImportDoor, ImportState, Verdict
-from devices.imports.columns import Column
+from devices.imports.columns import BadMapping, Column, checked, column, mapped, numbered
 from devices.imports.engine import Chunk, Order, import_file
 from devices.imports.files import FileFormat, detect
 from devices.imports.models import ColumnMemory, ImportJob
@@ -44,10 +44,16 @@ def job_create(
     return ImportJob.objects.create(file_name=storable(file_name), door=door, created_by=user, profile=profile, **fields)
 
 
-def job_store_file(*, job: ImportJob, blocks: Iterable[bytes]) -> None:
-    """Keep the uploaded file of `job` where every process finds it, and find out its format. Raises UnreadableFile."""
+def job_store_file(
+    *, job: ImportJob, blocks: Iterable[bytes], encoding: str = "", delimiter: str = "", header: bool = True
+) -> None:
+    """Keep the uploaded file of `job` where every process finds it, and find what its format is, beyond what is said.
+
+    Raises UnreadableFile.
+    """
     job.size_bytes = stored_files.store(job, blocks)
-    job_set_format(job=job, form=detect(stored_files.opened(job)))
+    form = detect(stored_files.opened(job), encoding=encoding, delimiter=delimiter, header=header)
+    job_set_format(job=job, form=form)
 
 
 def job_set_format(*, job: ImportJob, form: FileFormat) -> None:
@@ -57,6 +63,33 @@ def job_set_format(*, job: ImportJob, form: FileFormat) -> None:
     job.save()
 
 
+def job_columns(*, job: ImportJob, said: Mapping[str, Column], listed: list[Column] | None = None) -> list[Column]:
+    """Return the columns of the stored file: those `listed`, else what is `said` by header and what the headers tell.
+
+    What the lists of this profile held last time goes before what the headers tell. Raises BadMapping.
+    """
+    width = len(job.headers) if job.header else _width(job)
+    if listed is not None:
+        if len(listed) != width:
+            raise BadMapping(f"{len(listed)} columns are listed; the file has {width}.")
+        return checked(listed)
+    if not job.header:
+        return numbered(width, said)
+    return mapped(job.headers, {**_remembered(job), **said})
+
+
+def _width(job: ImportJob) -> int:
+    first = next(iter(Records(stored_files.opened(job), job.form)), None)
+    return len(first.fields) if first else 0
+
+
+def _remembered(job: ImportJob) -> dict[str, Column]:
+    memory = ColumnMemory.objects.filter(profile=job.profile).first() if job.profile else None
+    titles = [header.strip() for header in job.headers]
+    known = memory.columns if memory else {}
+    return {title: column(entry["type"], entry.get("key", "")) for title, entry in known.items() if titles.count(title) == 1}
+
+
 def job_discard(*, job: ImportJob) -> None:
     """Forget a job that never ran, with its file."""
     ImportJob.objects.filter(pk=job.pk, state=ImportState.DRAFT).delete()
@@ -64,11 +97,11 @@ def job_discard(*, job: ImportJob) -> None:
 
 def job_set_columns(*, job: ImportJob, columns: Sequence[Column], update: bool) -> None:
     """Set what the columns of the file hold, and remember it for the next list of this profile."""
-    job.columns = [column.as_json() for column in columns]
+    job.columns = [one.as_json() for one in columns]
     job.update = update
     job.save(update_fields=["columns", "update"])
     if job.profile and job.headers:
-        said = {header.strip(): column.as_json() for header, column in zip(job.headers, columns, strict=True) if header.strip()}
+        said = {header.strip(): one.as_json() for header, one in zip(job.headers, columns, strict=True) if header.strip()}
         memory, _ = ColumnMemory.objects.get_or_create(profile=job.profile)
         memory.columns |= said
         memory.save()
