@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.http import StreamingHttpResponse
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, permissions, viewsets
@@ -48,6 +49,16 @@ class BearerAuthentication(TokenAuthentication):
     def authenticate(self, request: Request) -> Any:
         scheme, _, key = request.headers.get("X-Authorization", "").partition(" ")
         return self.authenticate_credentials(key.strip()) if scheme.lower() == "bearer" else None
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI schema describes it."""
+
+    target_class = BearerAuthentication
+    name = "thingsboardToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "header", "name": "X-Authorization", "description": "Bearer, a blank, and the token"}
 
 
 class MayImport(permissions.BasePermission):

@@ -34,6 +34,8 @@ class DeviceView(APIView):
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
+    # Not part of the OpenAPI schema of the management API: the devices' contract is described in words.
+    schema = None
 
 
 class ProvisionView(DeviceView):
