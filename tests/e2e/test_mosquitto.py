@@ -42,7 +42,7 @@ class Site:
 
     def __init__(self, folder: Path, broker: Mosquitto, **settings: str) -> None:
         self.folder, self.broker = folder, broker
-        self.environment = installation(folder, **broker.settings, **settings)
+        self.environment = installation(folder, **broker.settings | settings)
         self.profile = create_profile(self.environment, "sensors")
         self.bridges: list[Server] = []
 
@@ -80,8 +80,9 @@ def site() -> Iterator[MakeSite]:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
         sites: list[Site] = []
 
-        def make(*, shared: bool = False, open_to_all: bool = False, **settings: str) -> Site:
+        def make(*, shared: bool = False, open_to_all: bool = False, tls: bool = False, **settings: str) -> Site:
             broker = Mosquitto(folder / "broker", shared=shared, open_to_all=open_to_all)
+            settings |= broker.add_tls_listener() if tls else {}
             broker.start()
             cleanup.callback(broker.stop)
             sites.append(Site(folder / "site", broker, **settings))
@@ -195,6 +196,26 @@ def test_two_bridges_share_the_load_and_answer_each_request_once(site: MakeSite)
     assert sorted(json.loads(body)["deviceName"] for _, body in client.got) == sorted(f"s{n}" for n in range(200))
     assert all(bridge.output().count("MQTT request") > 50 for bridge in bridges)
     gone(client)
+
+
+def test_bridge_that_stops_leaves_the_work_to_the_other(site: MakeSite):
+    here = site()
+    leaving, _ = here.start_bridge(), here.start_bridge()
+    assert leaving.stop() == 0
+
+    client = _swarm(here, 40)
+
+    wait_for(lambda: len(client.got) >= 40, "40 answers")
+    assert {json.loads(body)["status"] for _, body in client.got} == {"SUCCESS"}
+    gone(client)
+
+
+def test_tls_with_a_certificate_of_the_bridges_own(site: MakeSite):
+    here = site(tls=True)
+    bridge = here.start_bridge()
+
+    assert json.loads(_ask(here, "d1", here.body("d1")))["status"] == "SUCCESS"
+    assert "mqtts://localhost" in bridge.output()
 
 
 def test_broker_restart_is_told_once_and_survived(site: MakeSite):

@@ -3,7 +3,13 @@
 import shutil
 import subprocess
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.support.processes import Server, free_port, listens, program, wait_for
 from tests.support.web import ROOT
@@ -55,6 +61,23 @@ class Mosquitto:
             "MQTT_BROKER_URL": f"mqtt://bridge@127.0.0.1:{self.bridge_port}",
             "MQTT_BROKER_PASSWORD": PASSWORD,
             "MQTT_DEVICE_URL": f"mqtt://127.0.0.1:{self.device_port}",
+        }
+
+    def add_tls_listener(self) -> dict[str, str]:
+        """Have a listener for the bridge that wants a client certificate. Return the settings with which a bridge uses it."""
+        files = certificates(self.folder)
+        port = free_port()
+        with (self.folder / "mosquitto.conf").open("a") as conf:
+            conf.write(
+                f"listener {port} 127.0.0.1\nallow_anonymous false\nrequire_certificate true\nuse_identity_as_username true\n"
+                f"cafile {files['ca.crt']}\ncertfile {files['localhost.crt']}\nkeyfile {files['localhost.key']}\n"
+                f"acl_file {self.folder}/bridge.acl\n"
+            )
+        return {
+            "MQTT_BROKER_URL": f"mqtts://localhost:{port}",
+            "MQTT_CA_FILE": str(files["ca.crt"]),
+            "MQTT_CERT_FILE": str(files["bridge.crt"]),
+            "MQTT_KEY_FILE": str(files["bridge.key"]),
         }
 
     def start(self) -> None:
@@ -117,3 +140,36 @@ class Listener:
             elif line.startswith("HEARD "):
                 _, topic, body = line.rstrip("\n").split(" ", 2)
                 self.heard.append((topic, bytes.fromhex(body)))
+
+
+def certificates(folder: Path) -> dict[str, Path]:
+    """Make a CA and certificates for the names `localhost` and `bridge`; return the PEM files by name."""
+    authority = _key_and_certificate("ca", None)
+    made = {"ca": authority} | {name: _key_and_certificate(name, authority) for name in ("localhost", "bridge")}
+    files = {}
+    for name, (key, certificate) in made.items():
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        for suffix, text in (("key", pem), ("crt", certificate.public_bytes(serialization.Encoding.PEM))):
+            files[f"{name}.{suffix}"] = folder / f"{name}.{suffix}"
+            files[f"{name}.{suffix}"].write_bytes(text)
+    return files
+
+
+def _key_and_certificate(
+    name: str, authority: tuple[ec.EllipticCurvePrivateKey, x509.Certificate] | None
+) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    signer, issuer = (authority[0], authority[1].subject) if authority else (key, subject)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2046, 1, 1, tzinfo=UTC))
+        .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    )
+    return key, builder.sign(signer, hashes.SHA256())

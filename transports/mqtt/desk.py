@@ -49,7 +49,7 @@ class Desk:
     @property
     def unfinished(self) -> int:
         """How many requests are being answered now; those that wait for the database are not among them."""
-        return len(self._in_hand) - len(self._held) - (self._scout is not None)
+        return self._in_hand.unanswered() - len(self._held) - (self._scout is not None)
 
     # --- what the connection tells ---------------------------------------------------------------
 

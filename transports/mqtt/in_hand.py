@@ -35,8 +35,9 @@ class InHand:
         self._seen_off: OrderedDict[int, bytes] = OrderedDict()
         self.body_bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._by_mid) + len(self._without_mid)
+    def unanswered(self) -> int:
+        """Return how many have not been handed over; one that has may yet have to be acknowledged."""
+        return sum(not taken.handed_over for taken in (*self._by_mid.values(), *self._without_mid))
 
     def add(self, taken: Taken) -> None:
         if taken.mid:

@@ -189,6 +189,7 @@ def test_request_repeated_after_a_reconnect_is_asked_once_and_acknowledged_there
 
     desk.handed_over(again.under_way[0], "")
     assert again.acknowledged == []
+    assert desk.unfinished == 0
     desk.arrived(Message(OWN, b"a", repeated=True), 7)
 
     assert (again.acknowledged, len(core.asked)) == ([7], 1)
