@@ -18,6 +18,7 @@ from tests.support.processes import Server, free_port, wait_for
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
 STOP_S = 15.0
+KEEPER = (b"/bin/sh\0deploy/keep\0", b"sleep\0")
 
 
 class Stack:
@@ -104,9 +105,9 @@ class Stack:
         return pids
 
     def pids(self, name: str) -> list[int]:
-        """Return the ids of the operating system processes that `name` consists of, `deploy/keep` not among them."""
+        """Return the ids of the operating system processes that `name` consists of, without `deploy/keep` and its pause."""
         starts = re.findall(rf"{name} started \(pid=(\d+)\)", self.server.output())
-        return [pid for pid in process_group(int(starts[-1])) if b"deploy/keep" not in _command(pid)] if starts else []
+        return [pid for pid in process_group(int(starts[-1])) if not _command(pid).startswith(KEEPER)] if starts else []
 
     def readyz(self) -> dict[str, str]:
         """Return the state of each process, as /readyz tells it; empty when nobody answers."""
@@ -119,6 +120,14 @@ class Stack:
             return {}
         states: dict[str, str] = json.loads(body)["processes"]
         return states
+
+    def beats(self, name: str) -> set[int]:
+        """Return the ids of the processes that have a heartbeat that says ready."""
+        code = (
+            "from transports.models import Heartbeat;"
+            f"print(*Heartbeat.objects.filter(process='{name}', ready=True).values_list('instance', flat=True))"
+        )
+        return {int(re.findall(r":(\d+)-", instance)[0]) for instance in self.manage("shell", "-v0", "-c", code).split()}
 
     def create_profile(self, name: str, strategy: str = "ALLOW_CREATE_NEW_DEVICES", *more: str) -> dict[str, str]:
         """Return id, key and secret of a new profile."""
