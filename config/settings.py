@@ -292,6 +292,11 @@ MQTT_PROVISION_IDLE_S = env.int("MQTT_PROVISION_IDLE_S", default=300)
 # every device subscribed there at that moment sees the reply. For a bench or a single production line.
 MQTT_ALLOW_SHARED_RESPONSES = env.bool("MQTT_ALLOW_SHARED_RESPONSES", default=False)
 
+# The processes that /readyz asks for, e.g. `mqtt_bridge,tasks` where nobody uses CoAP. Empty: all that there are.
+NEEDED_PROCESSES: list[str] = env.list("NEEDED_PROCESSES", default=[])
+if unknown := set(NEEDED_PROCESSES) - {"mqtt_broker", "mqtt_bridge", "coap", "tasks"}:
+    raise ImproperlyConfigured(f"NEEDED_PROCESSES: there is no process '{min(unknown)}'.")
+
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],

@@ -8,7 +8,7 @@ import threading
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.utils import timezone
 
 from transports.choices import Process
@@ -50,7 +50,7 @@ class Beating:
         others = Heartbeat.objects.filter(process=self._process, ready=True, beat_at__gt=timezone.now() - STALE)
         try:
             return others.exclude(instance=self._instance).exists()
-        except DatabaseError:
+        except Error:
             connection.close()
             return False
 
@@ -75,25 +75,27 @@ class Beating:
         try:
             Heartbeat.objects.update_or_create(instance=self._instance, defaults=values)
             Heartbeat.objects.filter(beat_at__lt=now - 20 * STALE).delete()
-        except DatabaseError as err:
+        except Error as err:
             connection.close()
             log.debug("No heartbeat: %s", type(err).__name__)
 
     def _remove(self) -> None:
         try:
             Heartbeat.objects.filter(instance=self._instance).delete()
-        except DatabaseError as err:
+        except Error as err:
             log.debug("The heartbeat stays until it is stale: %s", type(err).__name__)
 
 
 def needed_processes() -> list[Process]:
     """Return the processes without which this installation is not ready, the web process itself not among them."""
+    if settings.NEEDED_PROCESSES:
+        return [Process(name) for name in settings.NEEDED_PROCESSES]
     needed = [Process.MQTT_BRIDGE, Process.COAP, Process.TASKS]
     return [Process.MQTT_BROKER, *needed] if settings.MQTT_EMBEDDED_BROKER else needed
 
 
 def missing_processes() -> dict[Process, str]:
-    """Return what is not ready, with a sentence on each. Raises DatabaseError."""
+    """Return what is not ready, with a sentence on each. Raises django.db.Error."""
     fresh = Heartbeat.objects.filter(beat_at__gt=timezone.now() - STALE)
     beats: dict[str, list[Heartbeat]] = {}
     for beat in fresh:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from django.conf import settings
+from django.core.management.base import CommandError
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -32,8 +33,8 @@ READY = Gauge(
 )
 
 
-class MetricsPortUnusable(Exception):
-    """METRICS_PORT cannot be listened on. The text is one sentence that names it."""
+class MetricsPortUnusable(CommandError):
+    """METRICS_PORT cannot be listened on. The text is one sentence that names it, and all that a command prints."""
 
 
 def web_metrics() -> bytes:

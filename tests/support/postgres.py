@@ -1,10 +1,15 @@
 """A PostgreSQL server for tests."""
 
+import contextlib
+import os
+import shutil
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.processes import Server, as_plain_user, free_port, program, wait_for
+from tests.support.processes import Server, as_plain_user, lasting_port, program, wait_for
 
 BIN = "/usr/lib/postgresql/15/bin"
 
@@ -14,7 +19,7 @@ class Postgres:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = lasting_port()
         self._server: Server | None = None
 
     def start(self) -> None:
@@ -50,6 +55,8 @@ class Postgres:
         return f"postgres://firstlight@127.0.0.1:{self.port}/{database}"
 
     def is_up(self) -> bool:
+        assert self._server, "PostgreSQL was not started"
+        assert self._server.alive, f"PostgreSQL ended:\n{self._server.output()[-2000:]}"
         ready = program("pg_isready", "postgresql", BIN)
         return subprocess.run([ready, "-h", "127.0.0.1", "-p", str(self.port)], capture_output=True, check=False).returncode == 0
 
@@ -57,3 +64,20 @@ class Postgres:
         """Return what `sql` prints, unaligned and without headers."""
         command = [program("psql", "postgresql", BIN), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.url(database)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@contextlib.contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL for one test, with an empty database `firstlight`; stopped and removed afterwards.
+
+    Not below pytest's tmp_path: that is closed to the user that PostgreSQL runs as.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=os.environ["FIRSTLIGHT_TEST_FOLDER"]))
+    folder.chmod(0o755)
+    server = Postgres(folder / "server")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from transports.choices import Process
@@ -18,7 +18,7 @@ def readyz(_request: HttpRequest) -> JsonResponse:
     """Answer 200 once every process of the installation is ready, else 503 and which is not."""
     try:
         missing = missing_processes()
-    except DatabaseError:
+    except Error:
         states = {Process.WEB.value: "ready", "database": "away"}
         return JsonResponse({"ready": False, "processes": states}, status=HTTPStatus.SERVICE_UNAVAILABLE)
     states = {Process.WEB.value: "ready"} | {process.value: missing.get(process, "ready") for process in needed_processes()}
