@@ -1,0 +1,83 @@
+"""Every page: no barrier that axe-core calls serious, no sideways scrolling on a telephone, dark and light, no complaint."""
+
+import pytest
+
+from tests.e2e.browser.devices import provision
+from tests.e2e.browser.test_wizard import make_profile
+
+PAGES = {
+    "dashboard": "/admin/",
+    "profiles": "/admin/profiles/deviceprofile/",
+    "wizard": "/admin/profiles/deviceprofile/add/",
+    "profile": "{profile}",
+    "edit profile": "{profile}change/",
+    "devices": "/admin/devices/device/",
+    "devices filtered": "/admin/devices/device/?state=provisioned&gateway__exact=0",
+    "device": "{device}",
+    "edit device": "{device}change/",
+    "device history": "{device}history/",
+    "add device": "/admin/devices/device/add/",
+    "attempts": "/admin/provisioning/provisionattempt/",
+    "attempt": "{attempt}",
+    "rejected": "/admin/provisioning/unattributedattempts/",
+    "processes": "/admin/transports/heartbeat/",
+    "changes": "/admin/admin/logentry/",
+    "users": "/admin/auth/user/",
+    "groups": "/admin/auth/group/",
+    "failed logins": "/admin/axes/accessattempt/",
+}
+
+
+@pytest.fixture(scope="module")
+def addresses(browser, stack):
+    """The addresses of a profile, a device and an attempt with something to show."""
+    from tests.e2e.browser.conftest import Operator
+
+    window = Operator(browser, stack.url)
+    window.login("Administrator")
+    pair = make_profile(window, "Every page")
+    profile = window.page.url
+    provision(stack, "HTTP", *pair, "page-1")
+    provision(stack, "HTTP", *pair, "page-1")
+    window.page.goto("/admin/devices/device/?q=page-1")
+    device = window.page.get_by_role("link", name="page-1", exact=True).get_attribute("href")
+    window.page.goto("/admin/provisioning/provisionattempt/?q=page-1&outcome__exact=FAILURE")
+    attempt = window.page.locator("a[href*='/provisionattempt/'][href*='/change/']").first.get_attribute("href")
+    window.context.close()
+    return {"profile": profile, "device": device.partition("?")[0], "attempt": attempt}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_is_usable(open_window, addresses, scheme, width):
+    window = open_window(width=width, scheme=scheme)
+    page = window.login("Administrator")
+    problems = []
+    for name, address in PAGES.items():
+        answer = page.goto(address.format(**addresses))
+        page.wait_for_load_state("networkidle")
+        assert answer.status == 200, name
+        assert ("dark" in (page.get_attribute("html", "class") or "")) == (scheme == "dark"), name
+        problems += [f"{name}: {barrier}" for barrier in window.barriers()]
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            problems.append(f"{name}: scrolls sideways at {width} pixels")
+    assert problems == []
+
+
+def test_dashboard_says_how_each_process_does(window):
+    page = window.login("Viewer")
+
+    for process in ("MQTT broker", "MQTT bridge", "CoAP server", "Task worker"):
+        row = page.get_by_role("listitem").filter(has_text=process)
+        row.get_by_text("ready", exact=True).wait_for()
+
+
+def test_login_page_has_no_barrier_and_lets_nobody_in_with_a_wrong_password(window):
+    page = window.page
+    page.goto("/admin/login/")
+    page.fill("[name=username]", "operator")
+    page.fill("[name=password]", "wrong")
+    page.get_by_role("button", name="Log in").click()
+
+    page.get_by_text("Please enter the correct username and password").wait_for()
+    assert window.barriers() == []
