@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run password check test soak bench lock proto clean
+.PHONY: help run password check test soak bench lock proto screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -68,6 +68,9 @@ COMPILE := pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emi
 lock: $(BIN)/.installed-dev ## pin the dependencies anew
 	$(COMPILE) --upgrade -o requirements.txt requirements.in
 	$(COMPILE) --upgrade -o requirements-dev.txt requirements-dev.in
+
+screenshots: $(BIN)/.installed-dev ## docs/images, from a running product
+	python -m tests.e2e.screenshots
 
 proto: $(BIN)/.installed-dev ## generate the Protobuf classes anew
 	python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. transports/codecs/provision.proto

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from console import key_reveal, key_views
 from console.addresses import own_addresses
+from console.device_page import REVEAL as REVEAL_CREDENTIALS
 from console.profile_view import profile_context
 from console.try_it import Played, masked, play
 from console.wizard import ProfileWizard
@@ -86,13 +87,9 @@ def _try(request: HttpRequest, profile: DeviceProfile, form: TryForm) -> Played:
     name = form.cleaned_data["device_name"]
     transport = Transport(form.cleaned_data["transport"])
     body = {"provisionDeviceKey": key.key, "provisionDeviceSecret": key.secret} | ({"deviceName": name} if name else {})
-    log_changes(request, [profile], f"Tried it over {transport.label} as {name or 'a nameless device'}.")
+    shown = " Key and secret shown." if key_reveal.may_reveal(request) else ""
+    log_changes(request, [profile], f"Tried it over {transport.label} as {name or 'a nameless device'}.{shown}")
     played = play(transport, body, own_addresses(), http_host=request.get_host())
-    hidden = [] if key_reveal.may_reveal(request) else [json.dumps(key.secret)[1:-1], json.dumps(key.key)[1:-1]]
-    got = played.got if request.user.has_perm("devices.reveal_devicecredentials") else masked(played.got, [])
-    return Played(transport, masked_keys(played.sent, hidden), got, played.took_ms, played.problem)
-
-
-def masked_keys(text: str, hidden: list[str]) -> str:
-    """Return what was sent, without key and secret where the operator may not see them."""
-    return masked(text, hidden) if hidden else text
+    sent = played.sent if shown else masked(played.sent, [json.dumps(text)[1:-1] for text in (key.secret, key.key)])
+    got = played.got if request.user.has_perm(REVEAL_CREDENTIALS) else masked(played.got, [])
+    return Played(transport, sent, got, played.took_ms, played.problem)

@@ -24,6 +24,8 @@ from provisioning.choices import Transport
 TIMEOUT_S = 10.0
 MAX_REPLY_BYTES = 256 * 1024
 MASK = "••••••••"
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_CREDENTIALS = re.compile(rf'("(?:credentialsValue|accessToken)": ?)({_STRING}|\{{(?:{_STRING}|[^"}}])*\}})')
 
 
 class NoReply(Exception):
@@ -67,7 +69,7 @@ def masked(text: str, hidden: list[str]) -> str:
     """Return `text` without the secrets in it: those `hidden`, and the values of issued credentials."""
     for secret in hidden:
         text = text.replace(secret, MASK)
-    return re.sub(r'("(?:credentialsValue|accessToken|token|password)": ?)("[^"]*"|\{[^}]*\})', rf'\1"{MASK}"', text)
+    return _CREDENTIALS.sub(rf'\1"{MASK}"', text)
 
 
 def _http(body: str, at: Addresses, host: str, wire: list[str]) -> str:

@@ -7,7 +7,6 @@ import axe_core_python
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.support.operators import PASSWORD
 from tests.support.processes import program
 from tests.support.stack import Stack
 
@@ -21,6 +20,7 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 15_000
+PASSWORD = "correct-horse-7"
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
 MAKE_USERS = f"""
 from django.contrib.auth.models import Group, User

@@ -67,7 +67,7 @@ def test_reveal_is_refused_to_a_viewer_and_recorded_for_an_operator(open_window,
     page.locator("#revealed-0").wait_for()
     assert page.locator("#revealed-0").inner_text() == token
     assert copied(operator, "access token") == token
-    page.get_by_role("link", name="History").click()
+    page.get_by_role("link", name="History", exact=True).click()
     page.get_by_text("Credentials revealed.").wait_for()
     assert token not in page.content()
 

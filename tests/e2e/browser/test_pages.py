@@ -69,7 +69,7 @@ def test_dashboard_says_how_each_process_does(window):
 
     for process in ("MQTT broker", "MQTT bridge", "CoAP server", "Task worker"):
         row = page.get_by_role("listitem").filter(has_text=process)
-        row.get_by_text("ready", exact=True).wait_for()
+        row.locator(".fl-success", has_text="ready").wait_for()
 
 
 def test_login_page_has_no_barrier_and_lets_nobody_in_with_a_wrong_password(window):

@@ -1,13 +1,14 @@
 """From login to a device that provisions itself with what the operator copied."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.browser.devices import provision, reply_of
-from tests.support.processes import program
+from tests.support.processes import program, wait_for
 
 SNIPPETS = ("curl", "mosquitto", "coap-client", "paho", "aiocoap")
 
@@ -28,7 +29,7 @@ def make_profile(window, name, strategy="Allow to create new devices"):
     page.get_by_role("button", name="Next").click()
     page.get_by_role("radio", name=strategy).check()
     page.get_by_role("button", name="Create profile").click()
-    page.get_by_role("heading", name=name).wait_for()
+    page.get_by_role("heading", name=name, level=1).wait_for()
     return copied(window, "provision device key"), copied(window, "provision device secret")
 
 
@@ -153,8 +154,6 @@ def test_snippet_as_shown_provisions_a_device(snippet_texts, name, tmp_path):
 
 def test_snippet_of_mosquitto_pub_registers_the_device_with_its_own_token(snippet_texts, stack, window):
     text = snippet_texts["mosquitto"].replace('"my-device', '"pub-device').partition("\n\n#")[2]
-    import subprocess
-
     subprocess.run([program("bash", "bash"), "-ec", f"#{text}"], check=True, timeout=20)
 
     window.login("Viewer")
@@ -163,8 +162,6 @@ def test_snippet_of_mosquitto_pub_registers_the_device_with_its_own_token(snippe
     def registered():
         page.goto("/admin/devices/device/?q=CHANGE-ME-own-token")
         return page.get_by_role("link", name="pub-device-own-token").count() == 1
-
-    from tests.support.processes import wait_for
 
     wait_for(registered, "the device that mosquitto_pub registered")
 
