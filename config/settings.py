@@ -272,7 +272,7 @@ MQTT_EMBEDDED_BROKER = not MQTT_BROKER_URL
 MQTT_BRIDGE_USERNAME = "bridge"
 MQTT_BRIDGE_PASSWORD = _own["MQTT_BRIDGE_PASSWORD"]
 # The password may stand in MQTT_BROKER_URL, here, or in the file MQTT_BROKER_PASSWORD_FILE.
-MQTT_BROKER_PASSWORD = env.str("MQTT_BROKER_PASSWORD", default="").strip()
+MQTT_BROKER_PASSWORD = _secret("MQTT_BROKER_PASSWORD")
 # Where devices reach that broker, when it is not where the bridge does, e.g. mqtt://127.0.0.1:1883.
 MQTT_DEVICE_URL = env.str("MQTT_DEVICE_URL", default="").strip()
 # For mqtts://: the CA that signed the broker's certificate (default: those of the system), and the bridge's own certificate.

@@ -201,6 +201,7 @@ def test_two_bridges_share_the_load_and_answer_each_request_once(site: MakeSite)
 def test_bridge_that_stops_leaves_the_work_to_the_other(site: MakeSite):
     here = site()
     leaving, _ = here.start_bridge(), here.start_bridge()
+    wait_for(lambda: here.notes().count("shared subscription") == 2, "the heartbeats of both")
     assert leaving.stop() == 0
 
     client = _swarm(here, 40)

@@ -58,7 +58,7 @@ class Bridge:
         self._stopping = False
 
     def run(self) -> bool:
-        """Serve until stopped. Return whether everything in hand was finished."""
+        """Serve until stopped. Return whether everything in hand was finished, and the database is not away."""
         self._tell(f"connecting to {self._account.broker}")
         while not self._is_finished():
             try:
@@ -69,7 +69,7 @@ class Bridge:
                 self._drop("An error of the bridge.")
         if self._connection:
             self._connection.close()
-        return self._desk.unfinished == 0
+        return self._desk.unfinished == 0 and not self._desk.waits_for_database
 
     def stop(self) -> None:
         """Take nothing more, finish what is in hand, disconnect."""
@@ -172,7 +172,11 @@ class Bridge:
             self._probing.start()
 
     def _probe(self) -> None:
-        verdict = probe(self._devices, self._answering.topics)
+        try:
+            verdict = probe(self._devices, self._answering.topics)
+        except Exception:
+            log.exception("The probe of the broker failed")
+            verdict = Verdict.UNANSWERED
         if verdict != self._verdict:
             told = verdict.told(shared=self._answering.shared, topics=self._answering.topics)
             log.log(logging.INFO if verdict is Verdict.ISOLATED else logging.WARNING, "%s", told)
@@ -195,8 +199,10 @@ class Bridge:
         """Where other bridges share the work they get the requests that come now; else the broker keeps them for our return."""
         self._stop_by = time.monotonic() + STOP_WITHIN_S
         self._tell()
-        if self._connection and self._connection.shared and self._connection.ready and self._reporter.has_peers():
-            self._connection.leave()
+        connection = self._connection
+        on_shared = connection is not None and connection.ready and connection.shared
+        if connection and on_shared and not self._desk.waits_for_database and self._reporter.has_peers():
+            connection.leave()
         else:
             self._desk.taking = False
 

@@ -51,6 +51,10 @@ class Desk:
         """How many requests are being answered now; those that wait for the database are not among them."""
         return self._in_hand.unanswered() - len(self._held) - (self._scout is not None)
 
+    @property
+    def waits_for_database(self) -> bool:
+        return bool(self._held or self._scout)
+
     # --- what the connection tells ---------------------------------------------------------------
 
     def connected(self, wire: Wire, *, session_present: bool) -> None:
@@ -108,7 +112,7 @@ class Desk:
         self._in_hand.add(taken)
         if probe:
             self._publish(taken)
-        elif self._held or self._scout:
+        elif self.waits_for_database:
             self._held.append(taken)
         else:
             self._ask(taken)

@@ -166,6 +166,7 @@ def test_requests_are_held_while_the_database_is_away_and_one_is_tried(desk: Des
     desk.arrived(Message(OWN, b"4"), 4)
 
     wait_for(lambda: desk.collect() or len(core.asked) == 4, "one to be tried again")
+    assert desk.waits_for_database
     assert desk.unfinished == 0
     core.answer()
     desk.collect()
@@ -174,6 +175,7 @@ def test_requests_are_held_while_the_database_is_away_and_one_is_tried(desk: Des
         core.answer(index)
     desk.collect()
 
+    assert not desk.waits_for_database
     assert sorted(body for _, body, _ in wire.published) == [b"re 1", b"re 2", b"re 3", b"re 4"]
     assert wire.acknowledged == []
 
