@@ -1,9 +1,9 @@
 """How fast a list of devices is imported, beside the bare writing of the same rows. Run: python -m benchmarks.imports
 
-Both sides write to a database of their own that starts empty, the same rows in transactions of the same size:
+Both sides write to a database of their own that starts empty, through the project's settings:
 
-- bare: COPY (PostgreSQL) or executemany (SQLite) of the devices and credentials, all values prepared beforehand,
-  the tokens encrypted already; nothing is read, checked or decided;
+- bare: one COPY (PostgreSQL) or executemany (SQLite) each of the devices and credentials, in one transaction, all values
+  prepared beforehand, the tokens encrypted already; nothing is read, checked or decided;
 - import: everything between the CSV file and the last commit: reading, checks, duplicate names, lookups, encryption of
   every token, and the attributes, which the bare side does not write.
 """
@@ -11,7 +11,6 @@ Both sides write to a database of their own that starts empty, the same rows in 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -70,16 +69,12 @@ def compare(database: str, folder: Path, file: Path) -> None:
 
 def measure(side: str, file: Path, folder: Path, url: str) -> dict[str, float]:
     environment = os.environ | {"DATABASE_URL": url, "FIRSTLIGHT_DATA": str(folder / "data"), "LOG_LEVEL": "WARNING"}
+    environment["DJANGO_SETTINGS_MODULE"] = "config.settings"
     command = [sys.executable, "-m", "benchmarks.imports_side", side, str(file)]
     subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True, env=environment)
     output = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
     result: dict[str, float] = json.loads(output.splitlines()[-1])
     return result
-
-
-def peak_mb() -> float:
-    """Return the largest memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

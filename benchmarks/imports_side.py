@@ -5,10 +5,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import django
 
@@ -20,7 +17,7 @@ from django.utils import timezone  # noqa: E402
 from devices.credentials import AccessToken  # noqa: E402
 from devices.imports import bulk  # noqa: E402
 from devices.imports.columns import mapped  # noqa: E402
-from devices.imports.engine import CHUNK_ROWS, Order, import_file  # noqa: E402
+from devices.imports.engine import Order, import_file  # noqa: E402
 from devices.imports.files import detect  # noqa: E402
 from devices.imports.reading import Records  # noqa: E402
 from devices.imports.rows import seal  # noqa: E402
@@ -53,17 +50,10 @@ def bare(path: Path, profile: DeviceProfile) -> float:
         devices.append((pk, name, label, "", profile.pk.hex, False, False, "", at, at, None))
         credentials.append((pk, "ACCESS_TOKEN", sealed.id, sealed.value, False, at))
     started = time.monotonic()
-    for device_chunk, credentials_chunk in zip(chunks(devices), chunks(credentials), strict=True):
-        with transaction.atomic():
-            bulk.insert(Device, DEVICE, device_chunk)
-            bulk.insert(DeviceCredentials, CREDENTIALS, credentials_chunk)
+    with transaction.atomic():
+        bulk.insert(Device, DEVICE, devices)
+        bulk.insert(DeviceCredentials, CREDENTIALS, credentials)
     return time.monotonic() - started
-
-
-def chunks(rows: list[Any]) -> Iterator[list[Any]]:
-    todo = iter(rows)
-    while chunk := list(islice(todo, CHUNK_ROWS)):
-        yield chunk
 
 
 def imported(path: Path, profile: DeviceProfile) -> float:

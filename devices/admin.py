@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import display
 
+import devices.imports.admin  # noqa: F401 - registers the pages of imports
 from devices import admin_actions
 from devices.credentials import mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from devices.imports import findings, stored_files
 from devices.imports.choices import ImportDoor, ImportState, Verdict
-from devices.imports.columns import BadMapping, Column, checked, column, mapped, numbered
+from devices.imports.columns import BadMapping, Column, ColumnType, checked, column, guessed, mapped, numbered
 from devices.imports.engine import Chunk, Order, import_file
 from devices.imports.files import FileFormat, detect
 from devices.imports.models import ColumnMemory, ImportJob
@@ -59,7 +59,10 @@ def job_store_file(
 def job_set_format(*, job: ImportJob, form: FileFormat) -> None:
     """Read the file of `job` by `form` from now on; its headers are read anew."""
     job.encoding, job.delimiter, job.header = form.encoding, form.delimiter, form.header
+    headers = job.headers
     job.headers = [storable(header) for header in Records(stored_files.opened(job), form).headers]
+    if job.headers != headers:
+        job.columns = []
     job.save()
 
 
@@ -76,6 +79,16 @@ def job_columns(*, job: ImportJob, said: Mapping[str, Column], listed: list[Colu
     if not job.header:
         return numbered(width, said)
     return mapped(job.headers, {**_remembered(job), **said})
+
+
+def job_suggested_columns(*, job: ImportJob, width: int) -> list[Column]:
+    """Return what the columns may hold, for the operator to correct: as they were set, as last time, or as headers tell."""
+    if len(job.columns) == width:
+        return job.column_list
+    if not job.header:
+        return [Column(ColumnType.NAME if index == 0 else ColumnType.IGNORE) for index in range(width)]
+    remembered = _remembered(job)
+    return [remembered.get(header.strip()) or guessed(header) for header in job.headers]
 
 
 def _width(job: ImportJob) -> int:

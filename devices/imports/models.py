@@ -87,6 +87,27 @@ class ImportJob(models.Model):
         return min(99, 100 * self.done_bytes // self.size_bytes) if self.size_bytes else 0
 
     @property
+    def can_be_set_up(self) -> bool:
+        """Whether it has not been imported: a draft, or a dry run that has ended."""
+        ended = (ImportState.DONE, ImportState.CANCELLED, ImportState.FAILED)
+        return self.state == ImportState.DRAFT or (self.dry_run and self.state in ended)
+
+    @property
+    def can_be_undone(self) -> bool:
+        return self.state in (ImportState.DONE, ImportState.CANCELLED, ImportState.FAILED)
+
+    @property
+    def progress(self) -> str:
+        """A sentence on how far it is."""
+        if self.state == ImportState.QUEUED:
+            return "Waiting for the task worker."
+        if self.state == ImportState.UNDOING:
+            return f"{self.undone:,} devices deleted."
+        left = self.seconds_left
+        time = "" if left is None else f", about {left // 60} min {left % 60} s left" if left >= 60 else f", about {left} s left"
+        return f"{self.rows:,} rows, {self.percent} %{time}."
+
+    @property
     def seconds_left(self) -> int | None:
         """How long it will take at the speed so far; None when that cannot be said."""
         if self.state != ImportState.RUNNING or not self.started_at or not self.done_bytes:

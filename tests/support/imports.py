@@ -2,14 +2,12 @@
 
 import datetime as dt
 import io
-import os
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from django.db import connection
 
 from devices.imports.choices import Verdict
 from devices.imports.columns import Column, mapped
@@ -19,7 +17,6 @@ from devices.imports.files import detect
 from devices.imports.reading import Records
 from profiles.models import DeviceProfile
 from profiles.services import profile_create
-from tests.support.web import manage
 
 # The sample of ThingsBoard's guide to bulk provisioning: the last three devices share a token, Device 5 has no Data2.
 GUIDE_SAMPLE = "name,type,Data1,Data2,Data3,Data4,Data5,Data6,Data7,Data8,Data9,Data10\n" + "".join(
@@ -74,14 +71,3 @@ def certificate_pem() -> str:
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def separate_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of other processes that share a database: the test's own on PostgreSQL, else one in `folder`."""
-    environment = os.environ | {"DATABASE_URL": f"sqlite:///{folder / 'shared.sqlite3'}", "LOG_LEVEL": "WARNING"}
-    if connection.vendor == "postgresql":
-        server, _, _ = os.environ["DATABASE_URL"].rpartition("/")
-        environment["DATABASE_URL"] = f"{server}/{connection.settings_dict['NAME']}"
-    else:
-        manage(environment, "migrate", "--verbosity", "0")
-    return environment

@@ -11,7 +11,8 @@ from django.core.management import CommandError, call_command
 
 from devices.imports.choices import ImportState
 from devices.models import Device, DeviceCredentials, ImportJob
-from tests.support.imports import GUIDE_SAMPLE, make_profile, separate_environment, write_list
+from tests.support.databases import installation
+from tests.support.imports import GUIDE_SAMPLE, make_profile, write_list
 from tests.support.web import ROOT, create_profile, manage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -136,7 +137,7 @@ def test_terminal_shows_a_progress_bar(sample):
 
 
 def test_two_imports_of_overlapping_lists_create_each_device_once(tmp_path):
-    environment = separate_environment(tmp_path)
+    environment = installation(tmp_path)
     profile = create_profile(environment, "sensors")["name"]
     lines = write_list(tmp_path / "forth.csv", 20_000).read_text().splitlines(keepends=True)
     # Both want the same names and tokens, in opposite orders.
