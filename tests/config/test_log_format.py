@@ -56,6 +56,15 @@ def test_request_on_a_record_is_not_written(lines):
     assert "s3cret-token" not in written.getvalue()
 
 
+def test_answers_that_say_unavailable_are_not_logged_and_errors_of_ours_are(lines):
+    written = lines(as_json=False)
+
+    for status in (503, 500):
+        logging.getLogger("django.request").error("Answered", extra={"status_code": status})
+
+    assert written.getvalue().count("Answered") == 1
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 @pytest.mark.parametrize(
     "path",
