@@ -145,6 +145,7 @@ class EchoBridge:
         **options: Any,
     ) -> None:
         self.requests: list[tuple[str, bytes, bool]] = []
+        self._answered = 0
         self.answer, self.hold = answer, hold
         options.setdefault("clean_session", False)
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, manual_ack=True, **options)
@@ -161,6 +162,8 @@ class EchoBridge:
         return [body for _, body, _ in self.requests]
 
     def stop(self) -> None:
+        """Disconnect, once nothing is in hand that the broker would deliver again."""
+        wait_for(lambda: self.hold or self._answered == len(self.requests), "the bridge's last answer")
         gone(self.client)
 
     def vanish(self) -> None:
@@ -177,6 +180,7 @@ class EchoBridge:
             return
         client.publish(message.topic.replace("request", "response", 1), self.answer(message.payload), qos=1)
         client.ack(message.mid, message.qos)
+        self._answered += 1
 
 
 class BareSocket:

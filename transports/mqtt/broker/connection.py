@@ -18,10 +18,10 @@ from amqtt.mqtt.suback import SubackPacket
 from amqtt.mqtt.subscribe import SubscribePacket
 from amqtt.mqtt.unsuback import UnsubackPacket
 from amqtt.mqtt.unsubscribe import UnsubscribePacket
-from amqtt.session import Session
 
 from transports.mqtt.broker import mqtt5
 from transports.mqtt.broker.clients import Client, Disconnected, Link, Message
+from transports.mqtt.broker.connect import Connect
 from transports.mqtt.broker.wire import MAX_PACKET_BYTES, PacketReader, PacketWriter
 
 # QoS 2 messages of which the client has not yet sent the PUBREL.
@@ -31,8 +31,8 @@ MAX_RECEIVED = 100
 class Connection(Link):
     """Carries out what `client` sends, one packet after the other: a client that floods waits for itself."""
 
-    def __init__(self, session: Session, client: Client, reader: PacketReader, writer: PacketWriter) -> None:
-        self._session, self.client = session, client
+    def __init__(self, connect: Connect, client: Client, reader: PacketReader, writer: PacketWriter) -> None:
+        self._connect, self.client = connect, client
         self._reader, self._writer = reader, writer
         self._received: set[int] = set()
         self._active_at = time.monotonic()
@@ -40,7 +40,7 @@ class Connection(Link):
     async def serve(self) -> None:
         """Accept the client and serve it until it disconnects. Raises what ends a connection otherwise."""
         properties = mqtt5.connack_properties(
-            assigned_client_id="" if self._reader.client_id_given else self.client.client_id, max_packet_bytes=MAX_PACKET_BYTES
+            assigned_client_id="" if self._connect.client_id else self.client.client_id, max_packet_bytes=MAX_PACKET_BYTES
         )
         stood = self.client.opened(self)
         try:
@@ -134,7 +134,7 @@ class Connection(Link):
         packet_id, topics = packet.variable_header.packet_id, packet.payload.topics
         for topic_filter in topics:
             self.client.unsubscribe(topic_filter)
-        if self._reader.level == 5:
+        if self._connect.speaks_5:
             self._writer.send_raw(mqtt5.unsuback(packet_id, len(topics)))
         else:
             self._writer.send(UnsubackPacket.build(packet_id).to_bytes())
@@ -146,19 +146,19 @@ class Connection(Link):
             # No PUBREL follows a PUBREC that says so (MQTT 5 section 4.3.3).
             self._received.discard(packet_id)
         kind, build = (PUBACK, PubackPacket.build) if qos == 1 else (PUBREC, PubrecPacket.build)
-        if reason and self._reader.level == 5:
+        if reason and self._connect.speaks_5:
             self._writer.send_raw(mqtt5.acknowledgement(kind, packet_id, reason))
         else:
             self._writer.send(build(packet_id).to_bytes())
 
     async def _publish_will(self) -> None:
         """Publish the will of a client that is gone without DISCONNECT; that it may, was looked at when it connected."""
-        if self._session.will_flag:
-            await self.client.take(Message(self._session.will_topic or "", bytes(self._session.will_message or b"")))
+        if self._connect.will:
+            await self.client.take(Message(self._connect.will.topic, self._connect.will.body))
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for the next packet, None for ever [MQTT-3.1.2-24]."""
-        keep_alive = self._session.keep_alive * 1.5 if self._session.keep_alive else None
+        keep_alive = self._connect.keep_alive_s * 1.5 or None
         if self.client.idle_s is None:
             return keep_alive
         left = max(0.0, self._active_at + self.client.idle_s - time.monotonic())

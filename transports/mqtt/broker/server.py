@@ -1,8 +1,8 @@
 """The embedded MQTT broker: amqtt's, with connections of our own.
 
 amqtt 0.12 drops a session by its client id before it has authenticated who connects, limits neither packets nor the time
-to send CONNECT, and keeps nobody's messages apart. So the life of a connection is ours (`stream_connected`); listening,
-the validation of a CONNECT and the packets themselves are amqtt's.
+to send CONNECT, and keeps nobody's messages apart. So the life of a connection is ours (`stream_connected`), and what is
+amqtt's is to listen, to start and stop, and the packets themselves.
 """
 
 import asyncio
@@ -14,12 +14,11 @@ from typing import Any
 from amqtt.broker import Broker
 from amqtt.errors import AMQTTError, MQTTError, NoDataError
 from amqtt.mqtt.connack import SERVER_UNAVAILABLE, UNACCEPTABLE_PROTOCOL_VERSION, ConnackPacket
-from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
-from amqtt.session import Session
 
 from transports.mqtt.broker import mqtt5
-from transports.mqtt.broker.admission import Refused, admit
+from transports.mqtt.broker.admission import admit
 from transports.mqtt.broker.clients import Client, Disconnected
+from transports.mqtt.broker.connect import Connect, Refused, read_connect
 from transports.mqtt.broker.connection import Connection
 from transports.mqtt.broker.hub import Hub
 from transports.mqtt.broker.wire import PacketReader, PacketTooLarge, PacketWriter, UnacceptableProtocol
@@ -81,7 +80,7 @@ class ProvisioningBroker(Broker):
         await super().shutdown()
 
     async def _serve(self, reader: PacketReader, writer: PacketWriter) -> None:
-        peer = (writer.get_peer_info() or ("unknown",))[0]
+        peer = _address(writer)
         try:
             connection = await self._connection(reader, writer)
             if connection:
@@ -103,31 +102,28 @@ class ProvisioningBroker(Broker):
     async def _connection(self, reader: PacketReader, writer: PacketWriter) -> Connection | None:
         """Return the connection that a CONNECT opens, None when it is refused; no session has been touched then."""
         try:
-            session = await self._session(reader, writer)
-            client = await self._admitted(session, reader)
+            connect = await self._connect(reader, writer)
+            client = await self._admitted(connect)
         except UnacceptableProtocol:
             code, reason = UNACCEPTABLE_PROTOCOL_VERSION, "an unknown protocol version"
         except Refused as err:
             code, reason = err.code, str(err)
         else:
-            return Connection(session, client, reader, writer)
-        log.info("Refused a client from %s: %s", (writer.get_peer_info() or ("unknown",))[0], reason)
+            return Connection(connect, client, reader, writer)
+        log.info("Refused a client from %s: %s", _address(writer), reason)
         writer.send(ConnackPacket.build(0, code).to_bytes())
         return None
 
-    async def _session(self, reader: PacketReader, writer: PacketWriter) -> Session:
+    async def _connect(self, reader: PacketReader, writer: PacketWriter) -> Connect:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await reader.next_packet()
         writer.speaks_5 = reader.level == 5
-        # What it says of errors it has sent as CONNACK already.
-        _, session = await BrokerProtocolHandler.init_from_connect(reader, writer, self.plugins_manager)
-        reader.check_read()
-        return session
+        return await read_connect(reader, _address(writer))
 
-    async def _admitted(self, session: Session, reader: PacketReader) -> Client:
+    async def _admitted(self, connect: Connect) -> Client:
         try:
             async with asyncio.timeout(ADMISSION_TIMEOUT_S):
-                return await admit(session, reader, self._hub)
+                return await admit(connect, self._hub)
         except TimeoutError:
             raise Refused(SERVER_UNAVAILABLE, "the database takes too long") from None
 
@@ -142,6 +138,10 @@ class ProvisioningBroker(Broker):
         finally:
             if self._connections.get(key) is connection:
                 del self._connections[key]
+
+
+def _address(writer: PacketWriter) -> str:
+    return str((writer.get_peer_info() or ("unknown",))[0])
 
 
 def _notice_lost_peers(connected: socket.socket) -> None:

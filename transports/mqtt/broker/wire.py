@@ -36,8 +36,6 @@ class PacketReader(ReaderAdapter):
         self._at = 0
         # The protocol level of the CONNECT: 3, 4 (3.1.1) or 5; 0 until it has been read.
         self.level = 0
-        # Whether the CONNECT brought a client id; amqtt makes one up where it is empty.
-        self.client_id_given = False
         # What the packet at hand carried that 3.1.1 has no place for.
         self.properties = mqtt5.NONE
 
@@ -50,14 +48,11 @@ class PacketReader(ReaderAdapter):
         if length > MAX_PACKET_BYTES:
             raise PacketTooLarge(f"A packet of {length} bytes")
         body = await self._reader.readexactly(length)
-        first_packet = not self.level
-        if first_packet:
+        if not self.level:
             body = self._first(body)
         self.properties = mqtt5.NONE
         if self.level == 5:
             body, self.properties = mqtt5.incoming(first >> 4, first & 0x0F, body)
-        if first_packet:
-            self.client_id_given = body[10:12] != b"\0\0"
         size = mqtt5.varint_bytes(len(body))
         self._packet, self._at = bytes((first,)) + size + body, 0
 
