@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from transports.metrics import MetricsPortUnusable
 from transports.mqtt.broker.run import listening_socket, run
 
 
@@ -19,8 +20,12 @@ class Command(BaseCommand):
         host, port = settings.MQTT_HOST, settings.MQTT_PORT
         try:
             listener = listening_socket(host, port)
-        except OSError as err:
-            if err.errno == errno.EADDRINUSE:
+        except (OSError, OverflowError) as err:
+            if getattr(err, "errno", None) == errno.EADDRINUSE:
                 raise CommandError(f"Port {port} on {host} is in use; set MQTT_PORT to another one.") from None
-            raise CommandError(f"Cannot listen on {host}, port {port} (MQTT_HOST, MQTT_PORT): {err.strerror}.") from None
-        asyncio.run(run(listener))
+            problem = getattr(err, "strerror", None) or err
+            raise CommandError(f"Cannot listen on MQTT_HOST {host}, MQTT_PORT {port}: {problem}.") from None
+        try:
+            asyncio.run(run(listener))
+        except MetricsPortUnusable as err:
+            raise CommandError(str(err)) from None

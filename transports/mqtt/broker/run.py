@@ -16,7 +16,10 @@ OTHER_FILES = 64
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a socket bound to `host` and `port`. Raises OSError."""
+    """Return a socket bound to `host` and `port`. Raises OSError; OverflowError for what is no port."""
+    if not 0 <= port <= 65_535:
+        # getaddrinfo would take the lower 16 bits of it.
+        raise OverflowError("a port is 0 to 65535")
     family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(address[:2], family=family, backlog=1024)
 

@@ -21,7 +21,7 @@ from tests.support.mqtt import (
     gone,
 )
 from tests.support.postgres import Postgres
-from tests.support.processes import wait_for
+from tests.support.processes import free_port, wait_for
 from tests.support.web import ROOT
 
 HEARTBEATS = """
@@ -56,6 +56,17 @@ def test_address_of_another_host_is_one_sentence_that_names_the_variable(tmp_pat
     assert other.returncode == 1
     assert other.stderr.count("\n") == 1
     assert "MQTT_HOST" in other.stderr
+
+
+def test_metrics_port_in_use_is_one_sentence_that_names_the_variable(tmp_path):
+    broker = EmbeddedBroker(tmp_path)
+
+    second = started_again(broker, MQTT_PORT=str(free_port()), METRICS_PORT=str(broker.port))
+
+    assert second.returncode == 1
+    assert second.stderr.count("\n") == 1
+    assert f"METRICS_PORT={broker.port}" in second.stderr
+    broker.server.stop()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
