@@ -1,6 +1,7 @@
-"""What administrators do to a profile's keys: rotate, revoke, change the expiry, reveal."""
+"""What administrators do to a profile's keys: rotate, revoke, edit, reveal."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -20,7 +21,7 @@ from devices.bulk_services import devices_block
 from devices.models import Device
 from profiles.admin_base import attempt_service, form_errors, log_changes
 from profiles.models import ProvisioningKey
-from profiles.services import key_extend, key_revoke, key_rotate
+from profiles.services import key_revoke, key_rotate, key_update
 
 CHANGE = "profiles.change_provisioningkey"
 ADD = "profiles.add_provisioningkey"
@@ -30,7 +31,13 @@ class RevokeForm(forms.Form):
     block_devices = forms.BooleanField(required=False)
 
 
-class ExpiryForm(forms.Form):
+class KeyForm(forms.Form):
+    label = forms.CharField(
+        required=False,
+        max_length=255,
+        widget=forms.TextInput(attrs={"class": "fl-input"}),
+        help_text="What this key is for, e.g. a factory or a batch.",
+    )
     expires_at = forms.DateTimeField(
         required=False,
         label="Expires",
@@ -70,19 +77,23 @@ def revoke(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
     return _back(key)
 
 
-def expiry(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
-    """Change until when the key lives."""
+def edit(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
+    """Change what the key is called and until when it lives."""
     key = _key(request, key_id, CHANGE)
-    form = ExpiryForm(request.POST or None, initial={"expires_at": key.expires_at})
+    form = KeyForm(request.POST or None, initial={"label": key.label, "expires_at": _to_the_minute(key.expires_at)})
     if request.method == "POST" and form.is_valid():
+        values = {"label": key.label, "expires_at": key.expires_at} | {
+            name: form.cleaned_data[name] for name in form.changed_data
+        }
         try:
             with transaction.atomic():
-                key_extend(key=key, until=form.cleaned_data["expires_at"])
-                log_changes(request, [key.profile], f"Expiry of key {key} changed.")
+                changed = key_update(key=key, **values)
+                if changed:
+                    log_changes(request, [key.profile], f"Key {key}: {' and '.join(changed)} changed.")
             return _back(key)
         except ValidationError as err:
             form_errors(form, err)
-    return _page(request, "admin/profiles/key_expiry.html", f"Expiry of {key}", {"key": key, "form": form})
+    return _page(request, "admin/profiles/edit_key.html", f"Edit {key}", {"key": key, "form": form})
 
 
 def reveal(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
@@ -91,6 +102,11 @@ def reveal(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
     log_changes(request, [key.profile], f"Key {key} and its secret revealed.")
     key_reveal.show_next(request, key)
     return _back(key)
+
+
+def _to_the_minute(time: datetime | None) -> datetime | None:
+    """Return `time` as a browser's field holds it, so that a form sent back untouched changes nothing."""
+    return time.replace(second=0, microsecond=0) if time else None
 
 
 def _key(request: HttpRequest, key_id: uuid.UUID, permission: str) -> ProvisioningKey:

@@ -46,7 +46,7 @@ class ProfilePageAdmin(DeviceProfileAdmin):
             path("<uuid:object_id>/try/", wrap(require_POST(self.try_view)), name="profile_try"),
             path("keys/<uuid:key_id>/rotate/", wrap(require_POST(key_views.rotate)), name="key_rotate"),
             path("keys/<uuid:key_id>/revoke/", wrap(key_views.revoke), name="key_revoke"),
-            path("keys/<uuid:key_id>/expiry/", wrap(key_views.expiry), name="key_expiry"),
+            path("keys/<uuid:key_id>/edit/", wrap(key_views.edit), name="key_edit"),
             path("keys/<uuid:key_id>/reveal/", wrap(require_POST(key_views.reveal)), name="key_reveal"),
         ]
         return [*pages, *super().get_urls()]

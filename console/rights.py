@@ -44,7 +44,8 @@ RIGHTS = {VIEWER: _VIEW, OPERATOR: _OPERATE, ADMINISTRATOR: _ADMINISTER}
 def grant_rights(apps: Any) -> None:
     """Make the three groups, and give each its permissions, beside those that it has already.
 
-    `apps` is the registry of a migration, or Django's own. The permissions must exist.
+    `apps` is the registry of a migration, or Django's own. A permission that does not exist yet is left out: the
+    migration that follows the one which makes it calls this again.
     """
     group_model = apps.get_model("auth", "Group")
     permission_model = apps.get_model("auth", "Permission")
@@ -54,4 +55,4 @@ def grant_rights(apps: Any) -> None:
     }
     for name, rights in RIGHTS.items():
         group, _ = group_model.objects.get_or_create(name=name)
-        group.permissions.add(*(permissions[right] for right in rights))
+        group.permissions.add(*(permissions[right] for right in rights if right in permissions))

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from devices import bulk_services
 from devices.models import Device
-from profiles.admin_base import log_changes
+from profiles.admin_base import LOGGED_AT_ONCE, log_changes
 from profiles.models import DeviceProfile
 
 NAMES_SHOWN = 20
@@ -140,9 +140,9 @@ def run(request: HttpRequest, devices: QuerySet[Device], action: DeviceAction, *
     """Run `action` and log it, both or neither. Returns the number of devices that it changed."""
     said = f"{action.done}: {arguments['profile']}." if "profile" in arguments else f"{action.done}."
     with transaction.atomic():
-        chosen = Device.objects.filter(pk__in=list(devices.order_by().values_list("pk", flat=True)))
-        log_changes(request, chosen.only("pk", "name"), said, action.flag)
-        changed = action.service(devices=chosen, **arguments)
+        # Logged first: afterwards they may not match the list's filter any more, or not exist.
+        log_changes(request, devices.select_related(None).only("pk", "name").iterator(LOGGED_AT_ONCE), said, action.flag)
+        changed = action.service(devices=devices, **arguments)
     messages.success(request, f"{said[:-1]}: {counted(changed)}.")
     return changed
 

@@ -3,12 +3,11 @@
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from profiles.admin_base import PageAdmin, form_errors, log_changes
+from profiles.admin_base import PageAdmin, log_changes
 from profiles.choices import Strategy
 from profiles.models import DeviceProfile
 from profiles.services import profile_delete, profile_update
@@ -35,14 +34,6 @@ class ProfileForm(forms.ModelForm[DeviceProfile]):
     class Meta:
         model = DeviceProfile
         fields = EDITED
-
-    def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]
-        try:
-            self.instance.full_clean()
-        except ValidationError as err:
-            if not self.errors:
-                form_errors(self, err)
 
 
 class DeviceProfileAdmin(PageAdmin):

@@ -93,6 +93,19 @@ def key_rotate(*, key: ProvisioningKey, label: str = "") -> ProvisioningKey:
     return key_create(profile=key.profile, label=label or f"after {key}"[:MAX_SECRET_LENGTH], use_limit=key.use_limit)
 
 
+@transaction.atomic
+def key_update(*, key: ProvisioningKey, label: str, expires_at: datetime | None) -> list[str]:
+    """Set label and expiry of `key`; return the names of those that changed. Raises ValidationError, and then none did."""
+    locked = ProvisioningKey.objects.select_for_update(no_key=True).get(pk=key.pk)
+    values = {"label": label.strip(), "expires_at": expires_at}
+    changed = [name for name, value in values.items() if getattr(locked, name) != value]
+    if "expires_at" in changed and not key_extend(key=locked, until=expires_at):
+        raise ValidationError({"expires_at": "The key is revoked, and that is final."})
+    if "label" in changed:
+        ProvisioningKey.objects.filter(pk=key.pk).update(label=values["label"])
+    return changed
+
+
 def key_extend(*, key: ProvisioningKey, until: datetime | None) -> bool:
     """Let `key` live until `until`, for ever where that is None. Returns False when it was revoked: revoking is final.
 

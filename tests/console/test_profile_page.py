@@ -56,7 +56,7 @@ def test_reveal_shows_both_once_fills_the_snippets_and_is_recorded(key):
     assert key.key not in entry.change_message
 
 
-@pytest.mark.parametrize("view", ["key_reveal", "key_rotate", "key_revoke", "key_expiry"])
+@pytest.mark.parametrize("view", ["key_reveal", "key_rotate", "key_revoke", "key_edit"])
 def test_operator_is_refused_what_belongs_to_keys(key, view):
     response = client_of("Operator").post(reverse(f"admin:{view}", args=(key.pk,)))
 
@@ -92,9 +92,23 @@ def test_revoke_names_the_number_and_blocks_only_its_own_devices_when_asked(key)
 def test_expiry_in_the_past_is_refused_at_its_field(key):
     past = f"{timezone.now() - timedelta(days=1):%Y-%m-%dT%H:%M}"
 
-    text = client_of("Administrator").post(reverse("admin:key_expiry", args=(key.pk,)), {"expires_at": past}).content.decode()
+    text = client_of("Administrator").post(reverse("admin:key_edit", args=(key.pk,)), {"expires_at": past}).content.decode()
 
     assert "That time has passed." in text
+
+
+def test_label_changes_alone_leave_an_expiry_of_the_past_alone(key):
+    ProvisioningKey.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    client = client_of("Administrator")
+    url = reverse("admin:key_edit", args=(key.pk,))
+    shown = client.get(url).context["form"]["expires_at"].value()
+
+    client.post(url, {"label": "factory A", "expires_at": f"{shown:%Y-%m-%dT%H:%M}"})
+
+    changed = ProvisioningKey.objects.get()
+    assert changed.label == "factory A"
+    assert changed.expires_at < timezone.now()
+    assert "label changed" in LogEntry.objects.get().change_message
 
 
 def test_page_asks_the_database_as_often_for_one_device_as_for_many(

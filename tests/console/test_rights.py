@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
+from console.rights import RIGHTS
 from devices.models import Device
 from devices.services import device_create
 from profiles.services import profile_create
@@ -25,9 +26,15 @@ def act(client, name, device, **more):
     return client.post(reverse("admin:devices_device_changelist"), values)
 
 
-def test_migrations_make_the_three_groups():
+def test_migrations_make_the_three_groups_with_their_rights_and_no_others():
     operator("Viewer")
-    assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Operator", "Administrator"}
+    groups = {
+        group.name: {
+            f"{right.content_type.app_label}.{right.codename}" for right in group.permissions.select_related("content_type")
+        }
+        for group in Group.objects.all()
+    }
+    assert groups == {name: set(rights) for name, rights in RIGHTS.items()}
 
 
 def test_viewer_sees_the_device_but_no_secret_and_may_not_reveal(device):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from devices.services import device_create
 from profiles.models import DeviceProfile
-from profiles.services import key_extend, key_revoke, key_rotate, profile_create, profile_delete, profile_update
+from profiles.services import key_extend, key_revoke, key_rotate, key_update, profile_create, profile_delete, profile_update
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +37,16 @@ def test_extend_moves_the_expiry_but_never_revives_a_revoked_key(key):
 
     key_revoke(key=key)
     assert not key_extend(key=key, until=None)
+
+
+def test_update_of_a_revoked_key_changes_its_label_and_never_its_expiry(key):
+    key_revoke(key=key)
+
+    assert key_update(key=key, label="leaked", expires_at=None) == ["label"]
+    with pytest.raises(ValidationError):
+        key_update(key=key, label="again", expires_at=timezone.now() + timedelta(days=1))
+    key.refresh_from_db()
+    assert (key.label, key.expires_at) == ("leaked", None)
 
 
 def test_extend_into_the_past_is_refused(key):
