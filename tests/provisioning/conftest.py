@@ -4,19 +4,14 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from tests.support.postgres import Postgres
+from tests.support import postgres
 from tests.support.provisioning import empty_database
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
-    server = Postgres(folder)
-    server.start()
-    yield server
-    server.stop()
+def server():
+    with postgres.own_postgres() as server:
+        yield server
 
 
 @pytest.fixture
