@@ -10,7 +10,7 @@ from django.db.models import Field, Model
 from uuid_utils import uuid7
 
 # Kibibytes where negative; pages.
-_SQLITE_TUNING = {"cache_size": -64 * 1024, "wal_autocheckpoint": 8_000}
+_SQLITE_TUNING = {"cache_size": -24 * 1024, "wal_autocheckpoint": 8_000}
 
 
 def insert(model: type[Model], fields: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:

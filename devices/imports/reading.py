@@ -4,8 +4,7 @@ import csv
 import io
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from devices.imports.columns import REJECTED_HEADERS
 from devices.imports.files import FileFormat
@@ -15,8 +14,7 @@ from devices.imports.formulas import restored
 MAX_LINE_LENGTH = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One row of a file, from its line `line` to `end_line`, the first being 1. With a `problem` it could not be read."""
 
     line: int

@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from devices.credentials import AccessToken, Credentials, InvalidCredentials, MqttBasic, X509Certificate, usable
+from devices.choices import CredentialsType
+from devices.credentials import AccessToken, Credentials, InvalidCredentials, MqttBasic, X509Certificate, from_stored, usable
 from devices.imports.columns import KEYED, SCOPES, Column, ColumnType
 from devices.imports.reading import Record
 from devices.imports.values import Scalar, cast
-from profiles.choices import AttributeScope
 from profiles.encryption import encrypt
 from profiles.text import MAX_TEXT_LENGTH, has_control_characters, storable
 
@@ -29,13 +30,20 @@ class RowRefused(Exception):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """Credentials as they are stored: encrypted, with the id by which they are found."""
+class Sealed(NamedTuple):
+    """Credentials as they are stored: the id by which they are found, and their value, encrypted; `plain` is that value."""
 
-    credentials: Credentials
+    type: str
     id: str
     value: str
+    plain: str
+
+    def __repr__(self) -> str:
+        return f"<Sealed {self.type}>"
+
+    @property
+    def credentials(self) -> Credentials:
+        return from_stored(self.type, self.plain)
 
 
 @dataclass(slots=True)
@@ -49,7 +57,7 @@ class DeviceRow:
     description: str = ""
     gateway: bool | None = None
     sealed: Sealed | None = None
-    attributes: dict[tuple[AttributeScope, str], Scalar] = field(default_factory=dict)
+    attributes: dict[tuple[str, str], Scalar] = field(default_factory=dict)
     telemetry: dict[str, Scalar] = field(default_factory=dict)
     refusal: RowRefused | None = None
 
@@ -69,6 +77,10 @@ class RowParser:
             if one.type not in (ColumnType.NAME, ColumnType.IGNORE)
         ]
         self._places = {one.type: index for index, one in enumerate(columns) if one.type not in KEYED}
+
+    def description(self) -> tuple[list[tuple[str, str]], list[str]]:
+        """Return columns and titles in plain types, for a parser in another process."""
+        return [(one.type.value, one.key) for one in self._columns], self._titles
 
     def title(self, column_type: ColumnType) -> str:
         """Return what the column of that type is called in the file, empty where there is none."""
@@ -157,7 +169,8 @@ class RowParser:
 
 def seal(credentials: Credentials) -> Sealed:
     """Return `credentials`, which must be usable, as they are stored."""
-    return Sealed(credentials, credentials.credentials_id, encrypt(credentials.stored_value))
+    plain = credentials.stored_value
+    return Sealed(_PLAIN_TYPE[credentials.type], credentials.credentials_id, encrypt(plain), plain)
 
 
 def _limited(text: str, limit: int, title: str) -> str:
@@ -167,7 +180,7 @@ def _limited(text: str, limit: int, title: str) -> str:
 
 
 def _take_attribute(row: DeviceRow, _: Secrets, column: Column, cell: str, _title: str) -> None:
-    row.attributes[SCOPES[column.type], column.key] = cast(cell)
+    row.attributes[_SCOPE[column.type], column.key] = cast(cell)
 
 
 def _take_telemetry(row: DeviceRow, _: Secrets, column: Column, cell: str, _title: str) -> None:
@@ -189,6 +202,9 @@ def _take_secret(_row: DeviceRow, secrets: Secrets, column: Column, cell: str, _
     secrets[column.type] = cell
 
 
+# Plain texts in place of members of enumerations: they go through pipes and to drivers, which know no others.
+_SCOPE = {column_type: scope.value for column_type, scope in SCOPES.items()}
+_PLAIN_TYPE = {member: member.value for member in CredentialsType}
 _FIELDS = {ColumnType.LABEL: "label", ColumnType.DESCRIPTION: "description", ColumnType.TYPE: "profile_name"}
 _TAKE: dict[ColumnType, Callable[[DeviceRow, Secrets, Column, str, str], None]] = {
     **dict.fromkeys(ColumnType, _take_secret),

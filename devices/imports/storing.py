@@ -87,6 +87,7 @@ def _create(decisions: list[Decision], job_id: UUID | None, now: datetime) -> No
     decisions.sort(key=lambda decision: decision.row.name)
     numbered = [(bulk.new_id(), decision) for decision in decisions]
     at = bulk.moment(now)
+    profile_ids = {one.profile.name: one.profile.pk.hex for one in decisions if one.profile}
     job = job_id.hex if job_id else None
     bulk.insert(
         Device,
@@ -104,7 +105,7 @@ def _create(decisions: list[Decision], job_id: UUID | None, now: datetime) -> No
             "import_job",
         ),
         (
-            (pk, row.name, row.label, row.description, one.profile.pk.hex, bool(row.gateway), False, "", at, at, job)
+            (pk, row.name, row.label, row.description, profile_ids[one.profile.name], bool(row.gateway), False, "", at, at, job)
             for pk, one in numbered
             if (row := one.row) and one.profile
         ),
@@ -112,11 +113,7 @@ def _create(decisions: list[Decision], job_id: UUID | None, now: datetime) -> No
     bulk.insert(
         DeviceCredentials,
         ("device", "type", "credentials_id", "value", "generated", "updated_at"),
-        (
-            (pk, one.sealed.credentials.type.value, one.sealed.id, one.sealed.value, one.generated, at)
-            for pk, one in numbered
-            if one.sealed
-        ),
+        ((pk, one.sealed.type, one.sealed.id, one.sealed.value, one.generated, at) for pk, one in numbered if one.sealed),
     )
     bulk.insert(DeviceAttribute, ("id", "device", "scope", "key", "value", "updated_at"), _attributes(numbered, at))
     bulk.insert(
@@ -129,11 +126,11 @@ def _create(decisions: list[Decision], job_id: UUID | None, now: datetime) -> No
 def _attributes(numbered: Iterable[tuple[str, Decision]], at: Any) -> Iterable[tuple[Any, ...]]:
     """Return the rows of a new device's attributes: those of its profile, and those of the file in their place."""
     for pk, one in numbered:
-        values: dict[tuple[str, str], Any] = one.row.attributes  # type: ignore[assignment]
+        values: dict[tuple[str, str], Any] = one.row.attributes
         if one.profile and one.profile.default_attributes:
             values = {(entry["scope"], entry["key"]): entry["value"] for entry in one.profile.default_attributes} | values
         for (scope, key), value in values.items():
-            yield bulk.new_id(), pk, str(scope), key, as_json(value), at
+            yield bulk.new_id(), pk, scope, key, as_json(value), at
 
 
 def _update(decisions: list[Decision], now: datetime) -> None:
