@@ -8,6 +8,7 @@ from provisioning.choices import Transport
 from transports.codecs import JSON
 from transports.exchange import Reply, ReplyKind
 from transports.mqtt import probe_messages
+from transports.mqtt.client_ids import address_of
 from transports.mqtt.messages import Answer, Message
 from transports.mqtt.topics import Topics
 
@@ -16,11 +17,15 @@ Exchange = Callable[[bytes, Transport, str], "Future[Reply]"]
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """How this bridge answers. `shared` says whether it may answer on the topic that all devices share."""
+    """How this bridge answers. `shared` says whether it may answer on the topic that all devices share.
+
+    `addressed` says that client ids hold the clients' addresses, as the embedded broker makes them.
+    """
 
     topics: Topics
     shared: bool
     exchange: Exchange
+    addressed: bool = False
 
     def response_topic(self, message: Message) -> str:
         """Return where the answer to `message` goes; "" when it gets none.
@@ -50,7 +55,8 @@ class Answering:
 
     def reply_to(self, message: Message) -> "Future[Reply]":
         """Return a future of the reply. It never fails."""
-        return self.exchange(message.body, Transport.MQTT, "")
+        address = address_of(self.topics.client_of(message.topic)) if self.addressed else ""
+        return self.exchange(message.body, Transport.MQTT, address)
 
 
 def to_answer(reply: Reply, message: Message, topic: str) -> Answer | None:

@@ -372,3 +372,19 @@ def test_bridge_falls_back_to_mqtt_3_1_1_by_itself_and_without_an_alarm(core: Co
     assert b"$share" not in broker.subscribed
     assert "MQTT 3.1.1" in next(note for ready, note in reporter.notes if ready)
     assert "No connection" not in caplog.text
+
+
+# --- where a request came from ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("addressed", "address"), [(True, "192.0.2.7"), (False, "")])
+def test_client_id_of_the_embedded_broker_tells_the_address_and_another_brokers_does_not(addressed, address):
+    asked = []
+
+    def exchange(_body: bytes, transport: Transport, source: str) -> "Future[Reply]":
+        asked.append((transport, source))
+        return Future()
+
+    request = TOPICS.request.replace("{client_id}", "k3y.1@192.0.2.7")
+    Answering(TOPICS, shared=False, exchange=exchange, addressed=addressed).reply_to(Message(request, b"{}"))
+    assert asked == [(Transport.MQTT, address)]

@@ -38,7 +38,7 @@ class Command(BaseCommand):
         )
         beating = Beating(Process.MQTT_BRIDGE)
         beating.start()
-        answering = Answering(topics, settings.MQTT_ALLOW_SHARED_RESPONSES, exchange)
+        answering = Answering(topics, settings.MQTT_ALLOW_SHARED_RESPONSES, exchange, addressed=settings.MQTT_EMBEDDED_BROKER)
         bridge = Bridge(account, device_address(), answering, beating)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: bridge.stop())

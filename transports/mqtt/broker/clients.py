@@ -16,9 +16,10 @@ from devices.models import Device
 from transports.codecs.device_data import BadDeviceData
 from transports.device_data import take_attributes, take_telemetry
 from transports.mqtt.broker import mqtt5
-from transports.mqtt.broker.hub import Hub, joined_client_id
+from transports.mqtt.broker.hub import Hub
 from transports.mqtt.broker.requests import Request
 from transports.mqtt.broker.topics import ATTRIBUTES, OWN, REQUEST, RESPONSE, TELEMETRY
+from transports.mqtt.client_ids import joined_client_id
 
 log = logging.getLogger(__name__)
 

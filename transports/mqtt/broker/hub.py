@@ -10,6 +10,7 @@ from django.db import close_old_connections
 
 from transports.mqtt.broker.requests import RequestQueue
 from transports.mqtt.broker.topics import PerClientTopic
+from transports.mqtt.client_ids import split_client_id
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,17 +64,3 @@ class Hub:
         if client:
             client.answer(request, body, qos)
         return client is not None
-
-
-def joined_client_id(key: str, address: str, request: str = "") -> str:
-    """Return the client id under which bridges see a client: unique, and with its address, by which guesses are limited.
-
-    `request` tells apart requests of one client that want their answers on topics or with correlation data of their own.
-    """
-    return f"{key}.{request}@{address}" if request else f"{key}@{address}"
-
-
-def split_client_id(client_id: str) -> tuple[str, str]:
-    """Return key and request of a client id made by `joined_client_id`; empty for any other."""
-    key, _, request = client_id.partition("@")[0].partition(".")
-    return key, request

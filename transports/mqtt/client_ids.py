@@ -1,0 +1,20 @@
+"""The client ids under which bridges see the clients of the embedded broker: unique, and with the client's address."""
+
+
+def joined_client_id(key: str, address: str, request: str = "") -> str:
+    """Return the id of the client `key` at `address`, by which guesses are limited.
+
+    `request` tells apart requests of one client that want their answers on topics or with correlation data of their own.
+    """
+    return f"{key}.{request}@{address}" if request else f"{key}@{address}"
+
+
+def split_client_id(client_id: str) -> tuple[str, str]:
+    """Return key and request of a client id made by `joined_client_id`; empty for any other."""
+    key, _, request = client_id.partition("@")[0].partition(".")
+    return key, request
+
+
+def address_of(client_id: str) -> str:
+    """Return the address in a client id made by `joined_client_id`. Another broker's ids are the devices' own words."""
+    return client_id.rpartition("@")[2]
