@@ -48,7 +48,7 @@ check: $(BIN)/.installed-dev ## style, types, import order, settings, migrations
 
 # Each program that the tests call, and the Debian package that has it.
 TEST_PROGRAMS := git=git curl=curl mosquitto=mosquitto mosquitto_rr=mosquitto-clients coap-client-notls=libcoap3-bin \
-	postgres=postgresql redis-server=redis-server chromium=chromium
+	postgres=postgresql redis-server=redis-server nginx=nginx-light chromium=chromium
 PYTEST := python -m pytest -q --numprocesses 2 --dist loadfile
 
 test: $(BIN)/.installed-dev ## all tests, those of the database on SQLite and on PostgreSQL
