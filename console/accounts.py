@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from profiles.admin_base import BoundedAdmin, ReadOnlyAdmin
+from profiles.admin_dates import SpannedDatesAdmin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -45,7 +46,7 @@ class FailedLoginAdmin(BoundedAdmin):
 
 
 @admin.register(LogEntry)
-class ChangesAdmin(ReadOnlyAdmin):
+class ChangesAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
     list_display = ("action_time", "user", "content_type", "object_repr", "get_change_message")
     list_filter = ("action_time", "action_flag", "content_type")
     list_select_related = ("user", "content_type")

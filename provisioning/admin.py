@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from profiles.admin_base import ReadOnlyAdmin, attempt_service, log_changes
+from profiles.admin_dates import SpannedDatesAdmin
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.mending import attempt_mend, mend_for, with_mendable
 from provisioning.models import ProvisionAttempt, UnattributedAttempts
@@ -28,7 +29,7 @@ OUTCOME_COLOURS = {
 
 
 @admin.register(ProvisionAttempt)
-class ProvisionAttemptAdmin(ReadOnlyAdmin):
+class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
     list_display = ("created_at", "outcome_label", "why", "device_name", "profile", "key_label", "origin")
     list_filter = ("outcome", "transport", "reason", "profile", "created_at")
     date_hierarchy = "created_at"

@@ -78,19 +78,28 @@ def many():
 def test_every_list_is_bounded_and_answers_within_a_second(many):
     client = client_of("Administrator")
     slow = {}
-    for page in PAGES:
+    today = timezone.localtime()
+    pages = [*PAGES, f"provisioning_provisionattempt_changelist?created_at__year={today.year}&created_at__month={today.month}"]
+    for page in pages:
         name, _, query = page.partition("?")
         url = f"{reverse(f'admin:{name}')}?{query}"
         with CaptureQueriesContext(connection) as queries:
             assert client.get(url).status_code == 200, page
-        # The best of some tries: what else the machine does is not the page's doing.
+        asked = len(queries)
         took_s = min(seconds(client, url) for _ in range(TRIES))
-        if took_s > LONGEST_S or len(queries) > MAX_QUERIES:
-            slow[page] = (took_s, len(queries))
+        if took_s > LONGEST_S or asked > MAX_QUERIES:
+            slow[page] = (took_s, asked)
     assert slow == {}
 
 
 def seconds(client, url):
-    started = time.perf_counter()
-    client.get(url)
-    return time.perf_counter() - started
+    """Return what the page costs: this process's time, and that of a database server for its queries.
+
+    Not the time on the wall: what else the machine does is not the page's doing.
+    """
+    with CaptureQueriesContext(connection) as queries:
+        started = time.process_time()
+        client.get(url)
+        own_s = time.process_time() - started
+    in_process = connection.vendor == "sqlite"
+    return own_s + (0 if in_process else sum(float(query["time"]) for query in queries.captured_queries))
