@@ -58,7 +58,7 @@ test: $(BIN)/.installed-dev ## all tests, those of the database on SQLite and on
 
 soak: $(BIN)/.installed-dev ## the tests that take long
 	@deploy/apt-install $(TEST_PROGRAMS)
-	python -m pytest -m soak --timeout 0
+	python -m pytest -m soak --timeout 0 --capture no
 
 bench: $(BIN)/.installed-dev ## the benchmarks
 	python -m benchmarks

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.processes import Server, free_port, listens, program, wait_for
+from tests.support.processes import Server, free_port, lasting_port, listens, program, wait_for
 from tests.support.web import ROOT
 
 PASSWORD = "the-bridge's-password-in-tests"
@@ -27,7 +27,7 @@ class Mosquitto:
 
     def __init__(self, folder: Path, *, shared: bool = False, open_to_all: bool = False) -> None:
         self.folder = folder
-        self.device_port, self.bridge_port = free_port(), free_port()
+        self.device_port, self.bridge_port = lasting_port(), lasting_port()
         self._server: Server | None = None
         folder.mkdir(parents=True)
         for acl in DEPLOY.glob("*.acl"):

@@ -232,9 +232,9 @@ def connect_packet(
     return packet(0x10, body)
 
 
-def publish_packet(topic: str, body: bytes) -> bytes:
-    """Return a PUBLISH at QoS 0."""
-    return packet(0x30, text(topic) + body)
+def publish_packet(topic: str, body: bytes, *, packet_id: int = 0) -> bytes:
+    """Return a PUBLISH at QoS 0, at QoS 1 with a packet id."""
+    return packet(0x32, text(topic) + struct.pack("!H", packet_id) + body) if packet_id else packet(0x30, text(topic) + body)
 
 
 def packet(first: int, body: bytes) -> bytes:

@@ -1,0 +1,116 @@
+"""Devices that are patient: each asks, with an idempotency key, until it has its credentials, and notes what went wrong."""
+
+import asyncio
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from tests.support.cluster import Cluster
+from tests.support.doors import Answer, Door, doors_of
+
+# Between two tries of a device that was told to come again, or found nobody.
+PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something else than success: the answer, or the name of the error when there was none."""
+
+    door: str
+    answer: Answer | None
+    error: str = ""
+
+
+class Fleet:
+    """Devices in a thread of their own. Entered, it asks; left, it stops asking and finishes what is under way.
+
+    `at_once` devices ask at every door of those in `only`, each for `timeout_s` before it tries again. Without `count` there
+    is always another device, until the fleet is told to stop.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        profile: dict[str, str],
+        *,
+        at_once: int,
+        timeout_s: float,
+        only: str = "",
+        count: int | None = None,
+    ) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.troubles: list[Trouble] = []
+        self.tries = 0
+        self.last_success: dict[str, float] = {}
+        self._asked_at: dict[str, tuple[Door, float]] = {}
+        self._cluster, self._profile = cluster, profile
+        self._at_once, self._timeout_s, self._only = at_once, timeout_s, only
+        self._names = self._numbered(count)
+        self._stopping = False
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="fleet")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping = True
+        self.join()
+
+    def join(self) -> None:
+        """Return when no device asks any more."""
+        self._thread.join()
+
+    def waiting_since(self, moment: float) -> list[str]:
+        """Return the doors at which devices wait that asked before `moment`, in the time of time.monotonic."""
+        return [door.name for door, asked_at in list(self._asked_at.values()) if asked_at < moment]
+
+    def retries(self) -> Counter[str]:
+        """Return how often devices had to ask again, by the reason."""
+        return Counter(f"{one.door}: {one.error or one.answer.code}" for one in self.troubles)
+
+    def _numbered(self, count: int | None) -> Iterator[str]:
+        number = 0
+        while not self._stopping and (count is None or number < count):
+            yield f"{self._profile['id']}-{number}"
+            number += 1
+
+    async def _run(self) -> None:
+        async with doors_of(self._cluster) as doors, asyncio.TaskGroup() as group:
+            for door in doors:
+                if door.name.startswith(self._only):
+                    for _ in range(self._at_once):
+                        group.create_task(self._serve(door))
+
+    async def _serve(self, door: Door) -> None:
+        for name in self._names:
+            while name not in self.answers:
+                await self._try(door, name)
+
+    async def _try(self, door: Door, name: str) -> None:
+        self.tries += 1
+        self._asked_at[name] = door, time.monotonic()
+        trouble = None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await door.ask(name, self._body(name))
+        except OSError as err:  # TimeoutError is one
+            trouble = Trouble(door.name, None, type(err).__name__)
+        else:
+            if answer.status == "SUCCESS":
+                self.answers[name] = answer
+                self.last_success[door.name] = time.monotonic()
+            else:
+                trouble = Trouble(door.name, answer)
+        del self._asked_at[name]
+        if trouble:
+            self.troubles.append(trouble)
+            await asyncio.sleep(PAUSE_S)
+
+    def _body(self, name: str) -> bytes:
+        pair = {"provisionDeviceKey": self._profile["key"], "provisionDeviceSecret": self._profile["secret"]}
+        return json.dumps(pair | {"deviceName": name, "idempotencyKey": f"the key of {name}"}).encode()
