@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from devices.imports import findings, stored_files
+from devices.imports import findings, metrics, stored_files
 from devices.imports.choices import ImportDoor, ImportState, Verdict
 from devices.imports.columns import BadMapping, Column, ColumnType, checked, column, guessed, mapped, numbered
 from devices.imports.engine import Chunk, Order, import_file
@@ -157,9 +157,15 @@ def job_run(*, job: ImportJob, file: BinaryIO | None = None, told: Callable[[Chu
         if not held.update(**_progress(chunk)):
             raise JobTaken
 
+    def tell(chunk: Chunk) -> None:
+        if not job.dry_run:
+            metrics.count_rows(chunk)
+        told(chunk)
+
     order = Order(job.form, job.column_list, job.profile, job.update, job.dry_run, job.pk)
     try:
-        import_file(file or stored_files.opened(job), order, note=note, told=told, after_line=job.done_lines)
+        with metrics.RUNNING.track_inprogress():
+            import_file(file or stored_files.opened(job), order, note=note, told=tell, after_line=job.done_lines)
     except JobTaken:
         log.info("Import %s was cancelled or taken over", job.pk)
         job.refresh_from_db()

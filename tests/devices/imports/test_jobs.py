@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from devices import tasks
 from devices.credentials import AccessToken
@@ -278,3 +279,15 @@ def test_what_nobody_needs_is_tidied_away():
     assert (ImportRow.objects.count(), ImportFilePart.objects.count()) == (1, 0)
     recovery.tidy(now + timedelta(days=100))
     assert not ImportRow.objects.exists()
+
+
+def test_rows_are_counted_for_prometheus_once_they_are_in():
+    def rows(result):
+        return REGISTRY.get_sample_value("firstlight_import_rows_total", {"result": result}) or 0
+
+    before = {result: rows(result) for result in ("CREATED", "REFUSED")}
+    job = make_job(GUIDE_SAMPLE, profile=make_profile("testImport"), Data10=Column(ColumnType.ACCESS_TOKEN))
+    tasks.run_import(str(job.pk))
+
+    assert {result: rows(result) - count for result, count in before.items()} == {"CREATED": 8, "REFUSED": 2}
+    assert REGISTRY.get_sample_value("firstlight_imports_running") == 0
