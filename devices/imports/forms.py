@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from devices.imports.columns import Column, ColumnType, checked, column
 from devices.imports.models import ImportJob
@@ -22,9 +23,7 @@ ENCODINGS = (
 
 
 class UploadForm(forms.Form):
-    file = forms.FileField(
-        label="CSV file", widget=forms.FileInput(attrs={"class": "fl-input"}), help_text="One line for each device. Any size."
-    )
+    file = forms.FileField(label="CSV file", widget=UnfoldAdminFileFieldWidget, help_text="One line for each device. Any size.")
     profile = forms.ModelChoiceField(
         DeviceProfile.objects.all(), empty_label="Choose a profile", help_text="Of devices whose row names none itself."
     )

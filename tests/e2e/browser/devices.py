@@ -29,7 +29,9 @@ def provision(stack: Stack, transport: str, key: str, secret: str, name: str) ->
 def reply_of(command: list[str]) -> dict[str, Any]:
     """Return the JSON object in what `command` prints."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=REPLY_S, check=False)
-    start, end = done.stdout.find("{"), done.stdout.rfind("}")
-    assert start >= 0, f"no reply: {done.stdout} {done.stderr}"
-    reply: dict[str, Any] = json.loads(done.stdout[start : end + 1])
+    # coap-client prints an answer of 4.00 among its errors.
+    printed = done.stdout + done.stderr
+    start, end = printed.find("{"), printed.rfind("}")
+    assert start >= 0, f"no reply: {printed}"
+    reply: dict[str, Any] = json.loads(printed[start : end + 1])
     return reply
