@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from devices.admin import STATE_COLOURS, DeviceAdmin
 from devices.admin_actions import ACTIONS
 from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certificate
-from devices.models import Device
+from devices.models import Device, DeviceCredentials
 from devices.selectors import state_of
 from profiles.admin_base import log_changes
 
@@ -30,7 +30,9 @@ class DevicePageAdmin(DeviceAdmin):
         return [reveal, *super().get_urls()]
 
     def page_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        devices = Device.objects.select_related("profile", "provisioned_with", "credentials").defer("credentials__value")
+        devices = Device.objects.select_related("profile", "provisioned_with", "credentials").defer(
+            "credentials__value", "provisioned_with__secret"
+        )
         device: Device = self.get_viewable(request, object_id, devices)
         context = {
             **self.admin_site.each_context(request),
@@ -41,7 +43,7 @@ class DevicePageAdmin(DeviceAdmin):
             "state_colour": STATE_COLOURS[state_of(device)],
             "attributes": device.attributes.order_by("scope", "key")[:VALUES_SHOWN],
             "telemetry": device.telemetry.all()[:VALUES_SHOWN],
-            "attempts": device.attempts.select_related("key")[:ATTEMPTS_SHOWN],
+            "attempts": device.attempts.select_related("key").defer("key__secret")[:ATTEMPTS_SHOWN],
             "attempts_query": urlencode({"q": device.name}),
             "actions": [
                 action for action in ACTIONS if request.user.has_perm(action.permission) and _applies(action.name, device)
@@ -54,9 +56,10 @@ class DevicePageAdmin(DeviceAdmin):
     def reveal_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
         """Answer with the device's credentials, once it is on record that this user has seen them."""
         self.check_permission(request.user.has_perm(REVEAL))
-        device = self.get_viewable(request, object_id, Device.objects.select_related("credentials"))
+        credentials = self.get_viewable(request, object_id, DeviceCredentials.objects.select_related("device"))
+        device = credentials.device
         log_changes(request, [device], "Credentials revealed.")
-        answer = JsonResponse({"values": parts(device.credentials.unpacked())})
+        answer = JsonResponse({"values": parts(credentials.unpacked())})
         answer["Cache-Control"] = "no-store"
         return answer
 

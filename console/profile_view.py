@@ -43,7 +43,7 @@ def profile_context(request: HttpRequest, profile: DeviceProfile, *, shown: uuid
         "shown_key": shown_key,
         "snippets": snippets(pair, addresses_for(request), device_name="my-device"),
         "devices_total": profile.devices.count(),
-        "attempts": profile.attempts.select_related("key")[:ATTEMPTS_SHOWN],
+        "attempts": profile.attempts.select_related("key").defer("key__secret")[:ATTEMPTS_SHOWN],
         "attempts_query": f"profile__id__exact={profile.pk}",
         "may_rotate": request.user.has_perm(ADD),
         "may_change_keys": request.user.has_perm(CHANGE),
@@ -54,7 +54,8 @@ def profile_context(request: HttpRequest, profile: DeviceProfile, *, shown: uuid
 
 def key_rows(profile: DeviceProfile, now: datetime) -> list[KeyRow]:
     """Return the keys of `profile`, live ones first, each with its uses and the time of the last one."""
-    keys = profile.keys.annotate(device_count=Count("devices"), last_used=Max("devices__provisioned_at"))
+    # Secrets stay encrypted, but for the one that is shown.
+    keys = profile.keys.defer("secret").annotate(device_count=Count("devices"), last_used=Max("devices__provisioned_at"))
     rows = [
         # Uses are counted on the key only where it has a limit, else from the devices (architecture.md, *One way in*).
         KeyRow(key, key_state(key, now), key.uses if key.use_limit is not None else key.device_count, key.last_used)

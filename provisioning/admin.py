@@ -122,9 +122,12 @@ def _mend_column(request: HttpRequest) -> Callable[[ProvisionAttempt], str]:
 class UnattributedAttemptsAdmin(ReadOnlyAdmin):
     list_display = ("minute", "count", "why", "transport", "source", "key")
     list_filter = ("reason", "transport", "minute")
-    list_select_related = ("key",)
     search_fields = ("source",)
     search_help_text = "Part of an address."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UnattributedAttempts]:
+        queryset: QuerySet[UnattributedAttempts] = super().get_queryset(request)
+        return queryset.select_related("key").defer("key__secret")
 
     @display(description="reason", ordering="reason")
     def why(self, row: UnattributedAttempts) -> str:

@@ -44,9 +44,13 @@ _BY_REASON = {
 def with_mendable(attempts: QuerySet[ProvisionAttempt]) -> QuerySet[ProvisionAttempt]:
     """Return `attempts`, each told whether its device is there and whether that one has provisioned, in the same query."""
     named = Device.objects.filter(name=OuterRef("device_name"))
-    return attempts.select_related("profile", "key").annotate(
-        device_is_there=Exists(named),
-        device_is_provisioned=Exists(named.filter(profile=OuterRef("profile"), provisioned_at__isnull=False, blocked=False)),
+    return (
+        attempts.select_related("profile", "key")
+        .defer("key__secret")
+        .annotate(
+            device_is_there=Exists(named),
+            device_is_provisioned=Exists(named.filter(profile=OuterRef("profile"), provisioned_at__isnull=False, blocked=False)),
+        )
     )
 
 
