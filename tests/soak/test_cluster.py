@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.doors import Answer, Door, doors_of
+from tests.support.doors import Answer, Door, doors_at
 from tests.support.fleet import Fleet
 from tests.support.postgres import own_postgres
 from tests.support.processes import wait_for
@@ -50,7 +50,7 @@ async def ask_all(cluster: Cluster, profile: dict[str, str], count: int) -> dict
         async with at_once, asyncio.timeout(ANSWERED_WITHIN_S):
             answers[name] = await asyncio.gather(*(door.ask(name, body) for door in doors))
 
-    async with doors_of(cluster) as doors, asyncio.TaskGroup() as group:
+    async with doors_at(cluster.ports) as doors, asyncio.TaskGroup() as group:
         for number in range(count):
             twin = number % TWIN_EVERY == 0
             group.create_task(ask(f"{profile['id']}-{number}", choice.sample(doors, 2 if twin else 1)))
@@ -107,7 +107,7 @@ def test_killed_bridges_and_a_restarted_broker_leave_no_device_without_credentia
         (BROKER, lambda: restart_broker(cluster)),
     )
 
-    with Fleet(cluster, profile, only="mqtt", at_once=MQTT_AT_ONCE, timeout_s=TIMEOUT_S, count=count) as fleet:
+    with Fleet(cluster.ports, profile, only="mqtt", at_once=MQTT_AT_ONCE, timeout_s=TIMEOUT_S, count=count) as fleet:
         for share, event in events:
             wait_for(lambda share=share: len(fleet.answers) >= share * count, f"{share:.0%} of the answers", 600)
             event()
@@ -124,7 +124,7 @@ def test_database_that_goes_away_costs_no_success_and_is_told_clearly(cluster: C
     profile = cluster.create_profile(f"away for {away_s} s")
     processes = cluster.pids()
 
-    with Fleet(cluster, profile, at_once=8, timeout_s=PATIENCE_S) as fleet:
+    with Fleet(cluster.ports, profile, at_once=8, timeout_s=PATIENCE_S) as fleet:
         wait_for(lambda: len(fleet.last_success) == 5, "every door to be in use")
         cluster.postgres.stop()
         assert_recovers(cluster, fleet)

@@ -9,6 +9,7 @@ from typing import Self
 import psutil
 
 from tests.support.databases import installation
+from tests.support.doors import Ports
 from tests.support.mosquitto import Mosquitto
 from tests.support.postgres import Postgres
 from tests.support.processes import Server, free_port, listens, wait_for
@@ -50,6 +51,10 @@ class Cluster:
         for server in self.servers.values():
             server.kill()
         self.broker.stop()
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(self.http_ports, self.coap_ports, self.broker.device_port)
 
     def start(self, name: str) -> None:
         """Start a process, or start it again after its end."""

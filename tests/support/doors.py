@@ -5,11 +5,10 @@ business (asyncio.timeout).
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,7 +16,6 @@ from typing import Any, Protocol
 from aiocoap import ACK, CON, POST, Message
 from aiocoap.numbers.codes import EMPTY
 
-from tests.support.cluster import Cluster
 from tests.support.mqtt import connect_packet, packet, publish_packet, text
 
 COAP_RESEND_S = 2.0
@@ -159,21 +157,29 @@ class MqttDoor:
                 return rest
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where an installation is to be reached: web servers, CoAP servers, and the broker behind which are all bridges."""
+
+    http: Sequence[int]
+    coap: Sequence[int]
+    mqtt: int
+
+
 @asynccontextmanager
-async def doors_of(cluster: Cluster) -> AsyncIterator[list[Door]]:
-    """All ways into the cluster, and one to MQTT, behind which are all its bridges."""
+async def doors_at(ports: Ports) -> AsyncIterator[list[Door]]:
+    """All ways in: web1, web2, …, coap1, …, mqtt."""
     loop = asyncio.get_running_loop()
-    webs = [HttpDoor(f"web{number}", port) for number, port in enumerate(cluster.http_ports, start=1)]
+    webs = [HttpDoor(f"web{number}", port) for number, port in enumerate(ports.http, start=1)]
     coaps = []
-    for number, port in enumerate(cluster.coap_ports, start=1):
+    for number, port in enumerate(ports.coap, start=1):
         door = CoapDoor(f"coap{number}")
         await loop.create_datagram_endpoint(lambda door=door: door, remote_addr=("127.0.0.1", port))
         coaps.append(door)
     try:
-        yield [*webs, *coaps, MqttDoor("mqtt", cluster.broker.device_port)]
+        yield [*webs, *coaps, MqttDoor("mqtt", ports.mqtt)]
     finally:
         for web in webs:
             web.close()
         for coap in coaps:
-            with contextlib.suppress(OSError):
-                coap.transport.close()
+            coap.transport.close()

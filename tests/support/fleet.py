@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from tests.support.cluster import Cluster
-from tests.support.doors import Answer, Door, doors_of
+from tests.support.doors import Answer, Door, Ports, doors_at
 
 # Between two tries of a device that was told to come again, or found nobody.
 PAUSE_S = 0.2
@@ -34,7 +33,7 @@ class Fleet:
 
     def __init__(
         self,
-        cluster: Cluster,
+        ports: Ports,
         profile: dict[str, str],
         *,
         at_once: int,
@@ -47,18 +46,20 @@ class Fleet:
         self.tries = 0
         self.last_success: dict[str, float] = {}
         self._asked_at: dict[str, tuple[Door, float]] = {}
-        self._cluster, self._profile = cluster, profile
+        self._ports, self._profile = ports, profile
         self._at_once, self._timeout_s, self._only = at_once, timeout_s, only
         self._names = self._numbered(count)
-        self._stopping = False
+        self._stopping = self._giving_up = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="fleet")
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopping = True
+        # A test that has failed waits for nobody.
+        self._giving_up = kind is not None
         self.join()
 
     def join(self) -> None:
@@ -80,7 +81,7 @@ class Fleet:
             number += 1
 
     async def _run(self) -> None:
-        async with doors_of(self._cluster) as doors, asyncio.TaskGroup() as group:
+        async with doors_at(self._ports) as doors, asyncio.TaskGroup() as group:
             for door in doors:
                 if door.name.startswith(self._only):
                     for _ in range(self._at_once):
@@ -88,7 +89,7 @@ class Fleet:
 
     async def _serve(self, door: Door) -> None:
         for name in self._names:
-            while name not in self.answers:
+            while name not in self.answers and not self._giving_up:
                 await self._try(door, name)
 
     async def _try(self, door: Door, name: str) -> None:
