@@ -7,17 +7,14 @@ from datetime import datetime
 from django.db import IntegrityError, connection
 from django.db.models import Case, Field, Q, Value, When
 
-from devices.choices import PROVISION_STATE
 from devices.models import Device, DeviceAttribute, DeviceCredentials
-from devices.services import default_attributes
-from profiles.choices import AttributeScope
 from profiles.models import ProvisioningKey
 from provisioning import postgres
 from provisioning.admission import Admitted
+from provisioning.attempts import AttemptRow
+from provisioning.attributes import AttributeRow, attributes_of
 from provisioning.models import ProvisionAttempt
 from provisioning.strategies import Ledger
-
-PROVISIONED = "provisioned"
 
 
 def blank_ledger(now: datetime) -> Ledger:
@@ -51,11 +48,11 @@ def read_ledger(admitted: Iterable[Admitted], now: datetime) -> Ledger:
     )
 
 
-def write_ledger(ledger: Ledger, attempts: list[ProvisionAttempt]) -> None:
+def write_ledger(ledger: Ledger, attempts: list[AttemptRow]) -> None:
     """Write everything that was decided, and `attempts`. Raises IntegrityError when another transaction was first."""
     ledger.created.sort(key=lambda device: device.name)
     ledger.new_credentials.sort(key=lambda row: row.credentials_id)
-    attributes = _attributes(ledger)
+    attributes = attributes_of(ledger)
     if connection.vendor == "postgresql":
         postgres.write(ledger, attributes, attempts)
     else:
@@ -81,18 +78,18 @@ def _credentials(devices: Iterable[Device], ids: set[str]) -> list[DeviceCredent
     return list(DeviceCredentials.objects.filter(wanted))
 
 
-def _write(ledger: Ledger, attributes: list[DeviceAttribute], attempts: list[ProvisionAttempt]) -> None:
+def _write(ledger: Ledger, attributes: list[AttributeRow], attempts: list[AttemptRow]) -> None:
     """Write all rows of a batch with the ORM, on any database."""
     Device.objects.bulk_create(ledger.created)
     DeviceCredentials.objects.bulk_create(ledger.new_credentials)
     _claim_devices(ledger)
     DeviceAttribute.objects.bulk_create(
-        attributes,
+        [row.unsaved(ledger.now) for row in attributes],
         update_conflicts=True,
         unique_fields=["device", "scope", "key"],
         update_fields=["value", "updated_at"],
     )
-    ProvisionAttempt.objects.bulk_create(attempts)
+    ProvisionAttempt.objects.bulk_create([row.unsaved() for row in attempts])
 
 
 def _claim_devices(ledger: Ledger) -> None:
@@ -120,13 +117,3 @@ def _per_row(rows: list[Device], field_name: str) -> Case:
     assert isinstance(field, Field)
     whens = (When(pk=row.pk, then=Value(getattr(row, field.attname), output_field=field)) for row in rows)
     return Case(*whens, output_field=field)
-
-
-def _attributes(ledger: Ledger) -> list[DeviceAttribute]:
-    """Return the attributes of new devices and the provisionState of all, sorted so that locks are taken in one order."""
-    defaults = [row for device in ledger.created for row in default_attributes(device, device.profile)]
-    states = [
-        DeviceAttribute(device=device, scope=AttributeScope.SERVER, key=PROVISION_STATE, value=PROVISIONED, updated_at=ledger.now)
-        for device in (*ledger.created, *ledger.claimed)
-    ]
-    return sorted((*defaults, *states), key=lambda row: (row.device_id, row.scope, row.key))

@@ -13,9 +13,10 @@ from typing import Any
 import psycopg
 from django.db import IntegrityError, connection
 
-from devices.models import Device, DeviceAttribute, DeviceCredentials
+from devices.models import Device, DeviceCredentials
 from profiles.encryption import encrypt
-from provisioning.models import ProvisionAttempt
+from provisioning.attempts import AttemptRow
+from provisioning.attributes import AttributeRow
 from provisioning.strategies import Ledger
 
 
@@ -35,7 +36,8 @@ class _Part:
         return {f"{self.name}_{column}": [value(row) for row in rows] for column, (_, value) in self.columns.items()}
 
     def text(self) -> str:
-        arrays = ", ".join(f"%({self.name}_{column})s::{kind}[]" for column, (kind, _) in self.columns.items())
+        # %b: as binary, which costs neither side quoting and parsing.
+        arrays = ", ".join(f"%({self.name}_{column})b::{kind}[]" for column, (kind, _) in self.columns.items())
         rows = f"unnest({arrays}) AS row ({', '.join(self.columns)})"
         return f"{self.name} AS ({self.sql.format(rows=rows)}{' RETURNING 1' if self.counted else ''})"
 
@@ -94,7 +96,7 @@ _ATTRIBUTES = _Part(
        SELECT id, device_id, scope, key, value::jsonb, %(now)s FROM {rows}
        ON CONFLICT (device_id, scope, key) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at""",
     {
-        "id": ("uuid", lambda row: row.pk),
+        "id": ("uuid", lambda row: row.id),
         "device_id": ("uuid", lambda row: row.device_id),
         "scope": ("text", lambda row: str(row.scope)),
         "key": ("text", lambda row: row.key),
@@ -108,7 +110,7 @@ _ATTEMPTS = _Part(
        SELECT id, %(now)s, transport, address, request_id, profile_id, key_id, device_name, device_id, outcome, reason, detail
        FROM {rows}""",
     {
-        "id": ("uuid", lambda row: row.pk),
+        "id": ("uuid", lambda row: row.id),
         "transport": ("text", lambda row: str(row.transport)),
         "address": ("text", lambda row: row.address),
         "request_id": ("text", lambda row: row.request_id),
@@ -123,7 +125,7 @@ _ATTEMPTS = _Part(
 )
 
 
-def write(ledger: Ledger, attributes: list[DeviceAttribute], attempts: list[ProvisionAttempt]) -> None:
+def write(ledger: Ledger, attributes: list[AttributeRow], attempts: list[AttemptRow]) -> None:
     """Write all rows of a batch, within the transaction at hand.
 
     Raises IntegrityError when another transaction was first to take something; the transaction must then be rolled back.

@@ -165,7 +165,7 @@ def _failed_alone(request: ProvisionRequest, now: datetime) -> ProvisionOutcome:
     try:
         key = keys_of([request]).get(request.key)
         if key:
-            attempt_of(request, outcome, key, now).save(force_insert=True)
+            attempt_of(request, outcome, key, now).unsaved().save(force_insert=True)
     except (Error, DecryptionFailed) as err:
         log.warning("The failed request has no row in the attempts log: %s", type(err).__name__)
     return outcome
