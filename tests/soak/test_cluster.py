@@ -107,15 +107,21 @@ def test_killed_bridges_and_a_restarted_broker_leave_no_device_without_credentia
         (BROKER, lambda: restart_broker(cluster)),
     )
 
+    outages = []
+
     with Fleet(cluster.ports, profile, only="mqtt", at_once=MQTT_AT_ONCE, timeout_s=TIMEOUT_S, count=count) as fleet:
         for share, event in events:
             wait_for(lambda share=share: len(fleet.answers) >= share * count, f"{share:.0%} of the answers", 600)
+            began = time.monotonic()
             event()
+            outages.append((began, time.monotonic()))
         fleet.join()
 
     print(f"{count} devices over MQTT asked {fleet.tries} times; again because of {dict(fleet.retries())}")
     assert len(fleet.answers) == count
     assert [one for one in fleet.troubles if one.answer] == []
+    # Only who waited while something was down had to ask again.
+    assert [one for one in fleet.troubles if not any(one.asked_at < end and one.over_at > began for began, end in outages)] == []
     assert_each_has_its_own(cluster, profile, fleet)
 
 

@@ -17,9 +17,14 @@ PAUSE_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something else than success: the answer, or the name of the error when there was none."""
+    """Something else than success: the answer, or the name of the error when there was none.
+
+    Asked and over are moments of time.monotonic.
+    """
 
     door: str
+    asked_at: float
+    over_at: float
     answer: Answer | None
     error: str = ""
 
@@ -94,22 +99,20 @@ class Fleet:
 
     async def _try(self, door: Door, name: str) -> None:
         self.tries += 1
-        self._asked_at[name] = door, time.monotonic()
-        trouble = None
+        asked_at = time.monotonic()
+        self._asked_at[name] = door, asked_at
+        answer, error = None, ""
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await door.ask(name, self._body(name))
         except OSError as err:  # TimeoutError is one
-            trouble = Trouble(door.name, None, type(err).__name__)
-        else:
-            if answer.status == "SUCCESS":
-                self.answers[name] = answer
-                self.last_success[door.name] = time.monotonic()
-            else:
-                trouble = Trouble(door.name, answer)
+            error = type(err).__name__
         del self._asked_at[name]
-        if trouble:
-            self.troubles.append(trouble)
+        if answer and answer.status == "SUCCESS":
+            self.answers[name] = answer
+            self.last_success[door.name] = time.monotonic()
+        else:
+            self.troubles.append(Trouble(door.name, asked_at, time.monotonic(), answer, error))
             await asyncio.sleep(PAUSE_S)
 
     def _body(self, name: str) -> bytes:
