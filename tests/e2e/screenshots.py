@@ -9,9 +9,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.e2e.browser.conftest import CHROMIUM_OPTIONS, MAKE_USERS, Operator
 from tests.e2e.browser.devices import provision
 from tests.e2e.browser.test_wizard import make_profile
+from tests.e2e.browser.window import CHROMIUM_OPTIONS, MAKE_USERS, Operator
 from tests.support.processes import program
 from tests.support.stack import ROOT, Stack
 

@@ -4,12 +4,15 @@ import pytest
 
 from tests.e2e.browser.devices import provision
 from tests.e2e.browser.test_wizard import make_profile
+from tests.e2e.browser.window import Operator
 
 PAGES = {
     "dashboard": "/admin/",
     "profiles": "/admin/profiles/deviceprofile/",
     "wizard": "/admin/profiles/deviceprofile/add/",
     "profile": "{profile}",
+    "edit key": "{key}edit/",
+    "revoke key": "{key}revoke/",
     "edit profile": "{profile}change/",
     "devices": "/admin/devices/device/",
     "devices filtered": "/admin/devices/device/?state=provisioned&gateway__exact=0",
@@ -17,6 +20,8 @@ PAGES = {
     "edit device": "{device}change/",
     "device history": "{device}history/",
     "add device": "/admin/devices/device/add/",
+    "imports": "/admin/devices/importjob/",
+    "import": "/admin/devices/importjob/add/",
     "attempts": "/admin/provisioning/provisionattempt/",
     "attempt": "{attempt}",
     "rejected": "/admin/provisioning/unattributedattempts/",
@@ -31,12 +36,11 @@ PAGES = {
 @pytest.fixture(scope="module")
 def addresses(browser, stack):
     """The addresses of a profile, a device and an attempt with something to show."""
-    from tests.e2e.browser.conftest import Operator
-
     window = Operator(browser, stack.url)
     window.login("Administrator")
     pair = make_profile(window, "Every page")
     profile = window.page.url
+    key = window.page.get_by_role("link", name="Revoke").get_attribute("href").removesuffix("revoke/")
     provision(stack, "HTTP", *pair, "page-1")
     provision(stack, "HTTP", *pair, "page-1")
     window.page.goto("/admin/devices/device/?q=page-1")
@@ -44,7 +48,7 @@ def addresses(browser, stack):
     window.page.goto("/admin/provisioning/provisionattempt/?q=page-1&outcome__exact=FAILURE")
     attempt = window.page.locator("a[href*='/provisionattempt/'][href*='/change/']").first.get_attribute("href")
     window.context.close()
-    return {"profile": profile, "device": device.partition("?")[0], "attempt": attempt}
+    return {"profile": profile, "key": key, "device": device.partition("?")[0], "attempt": attempt}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser.devices import provision, reply_of
+from tests.e2e.browser.window import Operator
 from tests.support.processes import program, wait_for
 
 SNIPPETS = ("curl", "mosquitto", "coap-client", "paho", "aiocoap")
@@ -127,8 +128,6 @@ def test_too_short_secret_is_told_at_its_field(window):
 @pytest.fixture(scope="module")
 def snippet_texts(browser, stack):
     """The snippets of one profile, as its page shows them after the wizard."""
-    from tests.e2e.browser.conftest import Operator
-
     window = Operator(browser, stack.url)
     window.login("Administrator")
     make_profile(window, "Snippets")
