@@ -1,0 +1,50 @@
+"""The page of a device, without a browser."""
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from devices.models import Device
+from devices.services import Reading, client_attributes_save, device_create, telemetry_save
+from profiles.services import profile_create
+from tests.support.operators import client_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def device():
+    profile, _ = profile_create(name="sensors", strategy="ALLOW_CREATE_NEW_DEVICES")
+    return device_create(name="DHT11-1", profile=profile)
+
+
+def page(device):
+    return reverse("admin:devices_device_page", args=(device.pk,))
+
+
+def test_values_stand_as_devices_sent_them(device):
+    client_attributes_save(device=device, values={"firmware": "1.2", "door": {"open": True}})
+    telemetry_save(device=device, readings=[Reading("alarm", False, timezone.now())])
+
+    text = client_of("Viewer").get(page(device)).content.decode()
+
+    assert "<td>1.2</td>" in text
+    assert "<td>{&quot;open&quot;: true}</td>" in text
+    assert "<td>false</td>" in text
+
+
+def test_device_without_credentials_says_so_and_has_nothing_to_reveal(device):
+    device.credentials.delete()
+    client = client_of("Operator")
+
+    assert "None yet; it gets them when it provisions." in client.get(page(device)).content.decode()
+    assert client.post(reverse("admin:devices_device_reveal", args=(device.pk,))).status_code == 404
+
+
+def test_unknown_device_is_not_found_and_staff_without_rights_is_refused(device, django_user_model, client):
+    user = django_user_model.objects.create_user("nobody", "", "x", is_staff=True)
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get(page(device)).status_code == 403
+
+    Device.objects.all().delete()
+    assert client_of("Viewer").get(page(device)).status_code == 404
