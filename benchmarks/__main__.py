@@ -99,14 +99,14 @@ def _loads(installation: Installation, seconds: float, devices: int, attempts: i
 
 
 def _lost(installation: Installation, names: str, outcome: Outcome) -> int:
-    """Return how many answered requests have no complete set of rows: device, credentials, attribute and attempt."""
+    """Return how many requests have no reply, or a reply and no complete set of rows: device, credentials, attribute, attempt."""
     complete = installation.sql(f"""
         SELECT count(*) FROM devices_device d
         JOIN devices_devicecredentials c ON c.device_id = d.id
         JOIN devices_deviceattribute a ON a.device_id = d.id AND a.key = 'provisionState'
         WHERE d.name LIKE '{names}-%' AND d.provisioned_at IS NOT NULL
           AND (SELECT count(*) FROM provisioning_provisionattempt p WHERE p.device_id = d.id AND p.outcome = 'SUCCESS') = 1""")
-    return max(0, outcome.answered - int(complete))
+    return outcome.unanswered + max(0, outcome.answered - int(complete))
 
 
 if __name__ == "__main__":

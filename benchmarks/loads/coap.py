@@ -5,7 +5,8 @@ import secrets
 import socket
 import time
 
-from benchmarks.loads.outcome import Outcome, percentile
+from benchmarks.loads.outcome import Outcome
+from benchmarks.loads.window import keep_outstanding
 
 # RFC 7252 section 3: version 1, type CON (0), token of 4 bytes; code 0.02 POST; options Uri-Path (11).
 _HEADER_CON = 0x44
@@ -19,23 +20,7 @@ RESEND_S = 2.0
 def run(*, port: int, outstanding: int, seconds: float, names: str, key: str, secret: str, limit: int | None = None) -> Outcome:
     """Return what came back in `seconds`; at most `limit` requests. Lost datagrams are sent again (RFC 7252 section 4.2)."""
     client = _Client(port, names, key, secret)
-    started = time.perf_counter()
-    while (now := time.perf_counter()) - started < seconds and (limit is None or client.sent < limit or client.waiting):
-        while len(client.waiting) < outstanding and (limit is None or client.sent < limit):
-            client.send()
-        client.receive(now)
-    finished = time.perf_counter()
-    answered = client.answered
-    client.drain()
-    latencies = sorted(client.latencies)
-    return Outcome(
-        seconds=finished - started,
-        answered=answered,
-        refused=client.refused,
-        duplicated=client.duplicated,
-        p50_ms=percentile(latencies, 0.5) * 1000,
-        p99_ms=percentile(latencies, 0.99) * 1000,
-    )
+    return keep_outstanding(client, window=outstanding, seconds=seconds, limit=limit)
 
 
 class _Client:
@@ -52,7 +37,20 @@ class _Client:
         self.latencies: list[float] = []
         self.sent = self.answered = self.refused = self.duplicated = 0
 
-    def send(self) -> None:
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            self._send_one()
+
+    def receive(self) -> None:
+        try:
+            self._take(self._socket.recv(65536))
+        except TimeoutError:
+            self._send_again(time.perf_counter())
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _send_one(self) -> None:
         token = self.sent.to_bytes(4, "big")
         self._message_id = (self._message_id + 1) & 0xFFFF
         body = json.dumps(self._credentials | {"deviceName": f"{self._names}-{self.sent}"}).encode()
@@ -62,15 +60,13 @@ class _Client:
         self.waiting[token] = (now, datagram, now)
         self.sent += 1
 
-    def receive(self, now: float) -> None:
-        try:
-            datagram = self._socket.recv(65536)
-        except TimeoutError:
-            for token, (first, request, last) in self.waiting.items():
-                if now - last > RESEND_S:
-                    self._socket.send(request)
-                    self.waiting[token] = (first, request, now)
-            return
+    def _send_again(self, now: float) -> None:
+        for token, (first, request, last) in self.waiting.items():
+            if now - last > RESEND_S:
+                self._socket.send(request)
+                self.waiting[token] = (first, request, now)
+
+    def _take(self, datagram: bytes) -> None:
         kind, code = datagram[0] >> 4 & 3, datagram[1]
         if code == 0:  # an empty acknowledgement: the answer comes by itself
             return
@@ -87,10 +83,3 @@ class _Client:
             self.answered += 1
         else:
             self.refused += 1
-
-    def drain(self) -> None:
-        """Wait for what is still outstanding, so that every request has had its reply."""
-        deadline = time.perf_counter() + 10
-        while self.waiting and time.perf_counter() < deadline:
-            self.receive(time.perf_counter())
-        self._socket.close()

@@ -4,7 +4,8 @@ import json
 import socket
 import time
 
-from benchmarks.loads.outcome import Outcome, percentile
+from benchmarks.loads.outcome import Outcome
+from benchmarks.loads.window import keep_outstanding
 
 CLIENT_ID = "load"
 _PUBLISH = 3
@@ -13,24 +14,7 @@ _SUBACK = 9
 
 def run(*, port: int, window: int, seconds: float, names: str, key: str, secret: str, limit: int | None = None) -> Outcome:
     """Return what came back in `seconds`; at most `limit` requests."""
-    client = _Client(port, names, key, secret)
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds and (limit is None or client.sent < limit or client.waiting):
-        room = window - len(client.waiting)
-        client.send(room if limit is None else min(room, limit - client.sent))
-        client.receive()
-    finished = time.perf_counter()
-    answered = client.answered
-    client.drain()
-    latencies = sorted(client.latencies)
-    return Outcome(
-        seconds=finished - started,
-        answered=answered,
-        refused=client.refused,
-        duplicated=client.duplicated,
-        p50_ms=percentile(latencies, 0.5) * 1000,
-        p99_ms=percentile(latencies, 0.99) * 1000,
-    )
+    return keep_outstanding(_Client(port, names, key, secret), window=window, seconds=seconds, limit=limit)
 
 
 class _Client:
@@ -86,11 +70,7 @@ class _Client:
         if acknowledgements:
             self._socket.sendall(acknowledgements)
 
-    def drain(self) -> None:
-        """Wait for what is still outstanding, so that every request has had its reply."""
-        deadline = time.perf_counter() + 15
-        while self.waiting and time.perf_counter() < deadline:
-            self.receive()
+    def close(self) -> None:
         self._socket.sendall(b"\xe0\x00")
         self._socket.close()
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Outcome:
     """One run of one load. Latencies are in milliseconds.
 
-    `answered` requests got a reply that says SUCCESS; `refused` got any other; `duplicated` got more than one reply.
+    `answered` requests got a reply that says SUCCESS; `refused` got any other; `duplicated` got more than one reply;
+    `unanswered` got none.
     """
 
     seconds: float
@@ -16,6 +17,7 @@ class Outcome:
     duplicated: int
     p50_ms: float
     p99_ms: float
+    unanswered: int = 0
 
     @property
     def per_second(self) -> float:
