@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from tests.support.postgres import Postgres
 
@@ -25,6 +26,7 @@ WANTED_RATIO = 0.35
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--database", choices=["postgres", "sqlite"], help="default: both")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="firstlight-benchmark-") as name:
@@ -33,7 +35,7 @@ def main() -> None:
         file = folder / "devices.csv"
         write_list(file, options.rows)
         for database in [options.database] if options.database else ["postgres", "sqlite"]:
-            compare(database, folder / database, file)
+            compare(database, folder / database, file, options.rounds)
 
 
 def write_list(path: Path, rows: int) -> None:
@@ -43,28 +45,34 @@ def write_list(path: Path, rows: int) -> None:
         file.writelines(f"DHT11-{i:07},{os.urandom(10).hex()},Sensor {i},spring 2026,{i % 100}\n" for i in range(rows))
 
 
-def compare(database: str, folder: Path, file: Path) -> None:
-    """Run both sides in processes of their own, and print what they reached and their ratio."""
+def compare(database: str, folder: Path, file: Path, rounds: int) -> None:
+    """Run both sides in turn, each in a process and a database of its own, and print their medians and the ratio."""
     folder.mkdir()
     folder.chmod(0o755)
-    server = None
-    if database == "postgres":
-        server = Postgres(folder / "server")
+    server = Postgres(folder / "server") if database == "postgres" else None
+    if server:
         server.start()
-        for name in ("bare", "import"):
-            server.psql("postgres", f"CREATE DATABASE {name}_side")
+    results: dict[str, list[dict[str, float]]] = {"bare": [], "import": []}
     try:
-        results = {
-            side: measure(side, file, folder, server.url(f"{side}_side") if server else f"sqlite:///{folder}/{side}.sqlite3")
-            for side in ("bare", "import")
-        }
+        for number in range(rounds):
+            for side, measured in results.items():
+                measured.append(measure(side, file, folder, fresh_database(server, folder, f"{side}_{number}")))
     finally:
         if server:
             server.stop()
-    for side, result in results.items():
-        print(f"{database:8} {side:6} {result['rows_per_s']:9,.0f} rows/s   {result['peak_mb']:5.0f} MB peak")
-    ratio = results["import"]["rows_per_s"] / results["bare"]["rows_per_s"]
-    print(f"{database:8} ratio  {ratio:9.2f}   (at least {WANTED_RATIO} is wanted)", flush=True)
+    speeds = {side: median(one["rows_per_s"] for one in measured) for side, measured in results.items()}
+    for side, measured in results.items():
+        cpu_s, peak_mb = (median(one[name] for one in measured) for name in ("cpu_s", "peak_mb"))
+        print(f"{database:8} {side:6} {speeds[side]:9,.0f} rows/s   {cpu_s:5.1f} s CPU   {peak_mb:5.0f} MB peak")
+    print(f"{database:8} ratio  {speeds['import'] / speeds['bare']:9.2f}   (at least {WANTED_RATIO} is wanted)", flush=True)
+
+
+def fresh_database(server: Postgres | None, folder: Path, name: str) -> str:
+    """Return the URL of a new, empty database."""
+    if server is None:
+        return f"sqlite:///{folder}/{name}.sqlite3"
+    server.psql("postgres", f"CREATE DATABASE {name}")
+    return server.url(name)
 
 
 def measure(side: str, file: Path, folder: Path, url: str) -> dict[str, float]:
