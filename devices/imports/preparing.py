@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from django.conf import settings
 
@@ -87,8 +87,7 @@ class Preparing:
         if not self._process or not self._process.stdin:
             return
         try:
-            marshal.dump(message, self._process.stdin)
-            self._process.stdin.flush()
+            _write(message, self._process.stdin)
         except OSError:
             # It is gone; _receive finds the end of its output, and the rows are prepared here.
             return
@@ -97,7 +96,7 @@ class Preparing:
         assert process.stdout
         try:
             while True:
-                self._prepared.put(marshal.load(process.stdout))  # noqa: S302 - from our own child
+                self._prepared.put(_read(process.stdout))
         except (EOFError, ValueError, OSError):
             self._prepared.put(None)
 
@@ -124,14 +123,31 @@ def _unpacked(record: Record, packed: Sequence[Any]) -> DeviceRow:
     )
 
 
+def _write(message: Any, pipe: IO[bytes]) -> None:
+    content = marshal.dumps(message)
+    pipe.write(len(content).to_bytes(8, "big") + content)
+    pipe.flush()
+
+
+def _read(pipe: IO[bytes]) -> Any:
+    """Return the next message. Raises EOFError.
+
+    In two reads: marshal's own reading from a pipe asks for every byte by itself, and the importing thread would wait for
+    the interpreter's lock all the time.
+    """
+    header = pipe.read(8)
+    if len(header) < 8:
+        raise EOFError
+    return marshal.loads(pipe.read(int.from_bytes(header, "big")))  # noqa: S302 - from our own process
+
+
 def main() -> None:
     """Prepare what comes in on standard input until it ends."""
-    columns, headers = marshal.load(sys.stdin.buffer)  # noqa: S302 - from our own parent
+    columns, headers = _read(sys.stdin.buffer)
     parser = RowParser([Column(ColumnType(word), key) for word, key in columns], headers)
     while True:
         try:
-            batch = marshal.load(sys.stdin.buffer)  # noqa: S302 - from our own parent
+            batch = _read(sys.stdin.buffer)
         except EOFError:
             return
-        marshal.dump([_packed(parser.parse(Record(*fields))) for fields in batch], sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        _write([_packed(parser.parse(Record(*fields))) for fields in batch], sys.stdout.buffer)
