@@ -1,7 +1,7 @@
 """How much slower it is on large tables. Run: python -m benchmarks.growth
 
 Two whole installations, one with few devices and attempts preloaded and one with many, asked in turn, over and over, so that
-whatever else the machine does hits both. The ratio is that of the medians of all rounds.
+whatever else the machine does hits both. A ratio is that of one round's two neighbours; told is the median of the rounds.
 """
 
 import argparse
@@ -74,11 +74,11 @@ def measure(sides: dict[str, dict[str, Load]], rounds: int) -> dict[str, dict[st
 
 
 def table(measured: dict[str, dict[str, list[float]]]) -> str:
-    """Return medians and their ratios as a Markdown table."""
+    """Return the medians of rates and of ratios as a Markdown table."""
     lines = [f"| load | small, requests/s | large, requests/s | ratio, {WANTED_RATIO} wanted |", "|---|---:|---:|---:|"]
-    for name, by_side in measured.items():
-        small, large = median(by_side["small"]), median(by_side["large"])
-        lines.append(f"| {name} | {small:,.0f} | {large:,.0f} | {large / small:.2f} |")
+    for name, sides in measured.items():
+        ratio = median(large / small for small, large in zip(sides["small"], sides["large"], strict=True))
+        lines.append(f"| {name} | {median(sides['small']):,.0f} | {median(sides['large']):,.0f} | {ratio:.2f} |")
     return "\n".join(lines)
 
 

@@ -146,6 +146,7 @@ class EchoBridge:
     ) -> None:
         self.requests: list[tuple[str, bytes, bool]] = []
         self._answered = 0
+        self._held: list[paho.MQTTMessage] = []
         self.answer, self.hold = answer, hold
         options.setdefault("clean_session", False)
         self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, manual_ack=True, **options)
@@ -163,7 +164,7 @@ class EchoBridge:
 
     def stop(self) -> None:
         """Disconnect, once nothing is in hand that the broker would deliver again."""
-        wait_for(lambda: self.hold or self._answered == len(self.requests), "the bridge's last answer")
+        wait_for(self._is_finished, "the bridge's last answer")
         gone(self.client)
 
     def vanish(self) -> None:
@@ -174,13 +175,23 @@ class EchoBridge:
     def _on_subscribe(self, *_: Any) -> None:
         self.subscribed = True
 
-    def _on_message(self, client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
+    def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
         self.requests.append((message.topic, message.payload, message.dup))
         if self.hold:
-            return
-        client.publish(message.topic.replace("request", "response", 1), self.answer(message.payload), qos=1)
-        client.ack(message.mid, message.qos)
+            self._held.append(message)
+        else:
+            self._reply(message)
+
+    def _reply(self, message: paho.MQTTMessage) -> None:
+        self.client.publish(message.topic.replace("request", "response", 1), self.answer(message.payload), qos=1)
+        self.client.ack(message.mid, message.qos)
         self._answered += 1
+
+    def _is_finished(self) -> bool:
+        """Answer what was held, unless it still is to be; return whether nothing is left."""
+        while self._held and not self.hold:
+            self._reply(self._held.pop(0))
+        return self.hold or self._answered == len(self.requests)
 
 
 class BareSocket:
