@@ -80,16 +80,14 @@ class Cluster:
         """Return the count of rows, e.g. `devices_device WHERE gateway`."""
         return int(self.postgres.psql(DATABASE, f"SELECT count(*) FROM {what}"))
 
-    def tokens(self, profile: dict[str, str]) -> dict[str, str]:
-        """Return the stored tokens of the profile's provisioned devices, by device name."""
-        code = (
-            "import json; from devices.models import DeviceCredentials;"
-            f"found = DeviceCredentials.objects.filter(device__profile={profile['id']!r}, device__provisioned_at__isnull=False,"
-            " device__attributes__key='provisionState', device__attributes__value='provisioned');"
-            "print(json.dumps(dict(found.values_list('device__name', 'value'))))"
-        )
-        found: dict[str, str] = json.loads(manage(self.environment, "shell", "-v", "0", "-c", code).splitlines()[-1])
-        return found
+    def misinformed(self, profile: dict[str, str], told: dict[str, dict[str, str]]) -> list[str]:
+        """Return the names of the devices that were told another name or token than is stored, or that only one side knows.
+
+        `told` are the fields of the successes by the name that was asked for. No token is in what a failing test prints.
+        """
+        stored = self._tokens(profile)
+        said = {name: fields["accessToken"] for name, fields in told.items() if fields["deviceName"] == name}
+        return sorted(name for name in stored.keys() | told.keys() if stored.get(name, "none stored") != said.get(name))
 
     def pids(self) -> dict[str, list[int]]:
         """Return the ids of the operating system processes of each process, its workers among them."""
@@ -102,6 +100,17 @@ class Cluster:
 
     def outputs(self) -> str:
         return "".join(server.output() for server in self.servers.values())
+
+    def _tokens(self, profile: dict[str, str]) -> dict[str, str]:
+        """Return the stored tokens of the profile's provisioned devices, by device name."""
+        code = (
+            "import json; from devices.models import DeviceCredentials;"
+            f"found = DeviceCredentials.objects.filter(device__profile={profile['id']!r}, device__provisioned_at__isnull=False,"
+            " device__attributes__key='provisionState', device__attributes__value='provisioned');"
+            "print(json.dumps(dict(found.values_list('device__name', 'value'))))"
+        )
+        found: dict[str, str] = json.loads(manage(self.environment, "shell", "-v", "0", "-c", code).splitlines()[-1])
+        return found
 
     def _is_ready(self) -> bool:
         for name, server in self.servers.items():
