@@ -18,7 +18,8 @@ def stack(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="session")
+# For a module, not longer: while Playwright runs, this thread counts as one of asyncio, and Django refuses its database there.
+@pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program("chromium", "chromium"), args=CHROMIUM_OPTIONS)

@@ -60,6 +60,9 @@ class ProvisioningBroker(Broker):
         _notice_lost_peers(writer.get_extra_info("socket"))
         try:
             await self._serve(PacketReader(reader), outbound)
+        except asyncio.CancelledError:
+            # The broker is stopping. Passed on, asyncio's streams of Python 3.11 would log it as an error.
+            log.debug("A connection did not end in time")
         except Exception:
             log.exception("A connection failed unexpectedly")
         finally:
