@@ -1,10 +1,15 @@
 """What devices call over HTTP (protocol.md, *HTTP* and *With the credentials afterwards*)."""
 
+import json
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from devices.authentication import AuthenticationFailed, TokenShown, authenticate
@@ -28,14 +33,31 @@ STATUS = {
 }
 
 
+class AnyAccept(DefaultContentNegotiation):
+    """The answer has the format of the request, whatever `Accept` or `?format=` ask for; firmware gets an answer, no 406."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
 class DeviceView(APIView):
     """A view for devices: who they are stands in the request itself, so none of DRF's authenticators or throttles runs."""
 
+    content_negotiation_class = AnyAccept
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
     # Not part of the OpenAPI schema of the management API: the devices' contract is described in words.
     schema = None
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Return what DRF refuses, another method than POST, in the devices' own form. Raises what DRF does not know."""
+        answer = super().handle_exception(exc)
+        answer.data = json.loads(JSON.encode_error(answer.data["detail"]))
+        return answer
 
 
 class ProvisionView(DeviceView):

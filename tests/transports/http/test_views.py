@@ -50,6 +50,14 @@ def test_request_of_any_content_type_succeeds(fields, content_type):
     assert Device.objects.get().name == "DHT11"
 
 
+@pytest.mark.parametrize("accept", ["text/html", "application/x-protobuf", "nonsense", ""])
+def test_accept_header_and_format_are_not_heeded(fields, accept):
+    answer = Client().post(f"{PATH}?format=xml", json.dumps(fields), content_type="text/plain", headers={"Accept": accept})
+
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+    assert answer.json()["status"] == "SUCCESS"
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -152,7 +160,7 @@ def test_idempotency_key_in_the_header_repeats_the_answer(fields):
 def test_other_methods_answer_405_in_json(method):
     answer = getattr(Client(), method)(PATH)
 
-    assert (answer.status_code, answer["Content-Type"]) == (405, "application/json")
+    assert_failure(answer, 405, "not allowed")
     assert "POST" in answer["Allow"]
 
 
