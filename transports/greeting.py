@@ -58,11 +58,12 @@ def _mqtt(made: FirstRun) -> str:
     login = f"{at} -u provision -t /provision/request"
     token = random_alphanumeric()
     own_token = _request(made, "demo-mqtt-2", credentialsType="ACCESS_TOKEN", token=token)
+    # At QoS 1 the request is acknowledged once it has been served, so that the next command finds the token known.
     return f"""MQTT (Debian: apt-get install mosquitto-clients), the reply shown by mosquitto_rr:
   mosquitto_rr -V mqttv311 {login} -e /provision/response -m '{_request(made, "demo-mqtt")}'
 
 MQTT, a device that brings its own token, and then sends a measurement with it:
-  mosquitto_pub {login} -m '{own_token}'
+  mosquitto_pub -q 1 {login} -m '{own_token}'
   mosquitto_pub {at} -u {token} -t v1/devices/me/telemetry -m '{{"temperature": 21.5}}'
 """
 

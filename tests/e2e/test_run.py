@@ -139,11 +139,8 @@ def test_printed_command_provisions_a_device(first, name):
 
 
 def test_printed_mosquitto_pub_commands_register_a_device_and_send_its_telemetry(newcomer, first):
-    register, measure = printed(first.output(), "mosquitto_pub")
-    execute(register)
-    known = "from devices.models import Device; print(Device.objects.filter(name='demo-mqtt-2').count())"
-    wait_for(lambda: newcomer.shell(known).strip() == "1", "the device")
-    execute(measure)
+    # Pasted together, they run one right after the other.
+    execute("\n".join(["set -e", *printed(first.output(), "mosquitto_pub")]))
 
     value = "from devices.models import LatestTelemetry; print(*LatestTelemetry.objects.values_list('key', 'value'))"
     wait_for(lambda: newcomer.shell(value).strip() == "('temperature', 21.5)", "the measurement")
