@@ -15,7 +15,7 @@ from devices.credentials import mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials
 from devices.selectors import STATES, state_of
 from devices.services import device_create, device_update
-from profiles.admin_base import PageAdmin, log_changes
+from profiles.admin_base import PageAdmin, RefusableForm, log_changes
 
 STATE_COLOURS = {"pre-provisioned": "info", "provisioned": "warning", "in use": "success", "blocked": "danger"}
 
@@ -34,7 +34,7 @@ class StateFilter(admin.SimpleListFilter):
 EDITED = ("name", "label", "profile", "description", "gateway")
 
 
-class DeviceForm(forms.ModelForm[Device]):
+class DeviceForm(RefusableForm):
     class Meta:
         model = Device
         fields = EDITED

@@ -15,6 +15,9 @@ from devices.credentials import Credentials, InvalidCredentials, generated_token
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
+from profiles.unique import unique
+
+NAME_TAKEN = "A device of this name exists already."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,13 @@ def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials
         raise ValidationError({"credentials": str(err)}) from None
     device = Device(name=name.strip(), profile=profile, **fields)
     device.full_clean()
-    device.save(force_insert=True)
+    with unique("name", NAME_TAKEN):
+        device.save(force_insert=True)
     row = DeviceCredentials(device=device)
     row.set(chosen)
     row.full_clean()
-    row.save(force_insert=True)
+    with unique("credentials", "These credentials are in use already."):
+        row.save(force_insert=True)
     DeviceAttribute.objects.bulk_create(default_attributes(device, profile))
     return device
 
@@ -55,7 +60,8 @@ def device_update(*, device: Device, **fields: Any) -> list[str]:
     for name in changed:
         setattr(locked, name, fields[name])
     locked.full_clean()
-    locked.save(update_fields=[*changed, "updated_at"])
+    with unique("name", NAME_TAKEN):
+        locked.save(update_fields=[*changed, "updated_at"])
     return changed
 
 

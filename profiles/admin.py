@@ -7,7 +7,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from profiles.admin_base import PageAdmin, log_changes
+from profiles.admin_base import PageAdmin, RefusableForm, log_changes
 from profiles.choices import Strategy
 from profiles.models import DeviceProfile
 from profiles.services import profile_delete, profile_update
@@ -28,7 +28,7 @@ EDITED = (
 )
 
 
-class ProfileForm(forms.ModelForm[DeviceProfile]):
+class ProfileForm(RefusableForm):
     """Edits a profile through its service."""
 
     class Meta:

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
-from django.forms import BaseForm
+from django.forms import BaseForm, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -51,6 +51,18 @@ def form_errors(form: BaseForm, err: ValidationError) -> None:
             form.add_error(name if name in form.fields else None, problem)
 
 
+class RefusableForm(ModelForm):  # type: ignore[type-arg]
+    """A form that tells what the service `refused` when it was saved, like any other error of its fields."""
+
+    refused: ValidationError | None = None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.refused:
+            form_errors(self, self.refused)
+        return cleaned
+
+
 class PageChangeList(ChangeList):
     """A list whose rows lead to the object's page, not to its form."""
 
@@ -86,8 +98,22 @@ class ReadOnlyAdmin(BoundedAdmin):
 class PageAdmin(BoundedAdmin):
     """A model whose objects have a page of their own, beside the form that edits them.
 
-    `page_view` renders it; `get_urls` mounts it at `<id>/`, and the form stays at `<id>/change/`.
+    `page_view` renders it; `get_urls` mounts it at `<id>/`, and the form stays at `<id>/change/`. Its `form` is a RefusableForm.
     """
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show or save the form; what the service refuses, nothing saved, stands in the form again with what was typed."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+        except ValidationError as err:
+            request.refused = err  # type: ignore[attr-defined]
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        # Django makes a class of its own for each request.
+        form = super().get_form(request, *args, **kwargs)
+        form.refused = getattr(request, "refused", None)
+        return form
 
     def page_url(self, row: Model) -> str:
         return reverse(self._page_name(), args=(row.pk,))

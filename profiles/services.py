@@ -14,10 +14,12 @@ from profiles.encryption import EncryptedBinaryField, EncryptedTextField
 from profiles.models import DeviceProfile, ProvisioningKey
 from profiles.random_text import random_alphanumeric
 from profiles.text import has_control_characters
+from profiles.unique import unique
 
 MIN_SECRET_LENGTH = 16
 MAX_SECRET_LENGTH = 255
 ROTATE_CHUNK = 500
+NAME_TAKEN = "A profile of this name exists already."
 
 
 @transaction.atomic
@@ -30,7 +32,8 @@ def profile_create(
     """
     profile = DeviceProfile(name=name.strip(), strategy=strategy, **fields)
     profile.full_clean()
-    profile.save(force_insert=True)
+    with unique("name", NAME_TAKEN):
+        profile.save(force_insert=True)
     return profile, key_create(profile=profile, key=key, secret=secret)
 
 
@@ -45,7 +48,8 @@ def profile_update(*, profile: DeviceProfile, **fields: Any) -> list[str]:
     for name in changed:
         setattr(locked, name, fields[name])
     locked.full_clean()
-    locked.save(update_fields=[*changed, "updated_at"])
+    with unique("name", NAME_TAKEN):
+        locked.save(update_fields=[*changed, "updated_at"])
     return changed
 
 
@@ -76,7 +80,8 @@ def key_create(
         **limits,
     )
     made.full_clean()
-    made.save(force_insert=True)
+    with unique("key", "This key is in use already."):
+        made.save(force_insert=True)
     return made
 
 
