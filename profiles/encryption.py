@@ -2,13 +2,19 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models
+
+Text = TypeVar("Text", str, bytes)
+
+# What a value that `manage.py dumpdata` wrote begins with. It tells `loaddata` from a person who types a secret.
+_DUMPED = "encrypted:"
 
 
 class DecryptionFailed(Exception):
@@ -77,6 +83,16 @@ class EncryptedTextField(models.TextField[str, str]):
     def get_prep_value(self, value: Any) -> str | None:
         return value if value is None else encrypt(str(value))
 
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return the value for a dump, encrypted: a file is no place for secrets either."""
+        return _DUMPED + encrypt(self.value_from_object(obj))
+
+    def to_python(self, value: Any) -> Any:
+        """Return the value that was dumped or typed. Raises ValidationError when it was dumped under another key."""
+        if not isinstance(value, str) or not value.startswith(_DUMPED):
+            return super().to_python(value)
+        return _of_a_dump(decrypt, value.removeprefix(_DUMPED))
+
 
 class EncryptedBinaryField(models.BinaryField[bytes, bytes]):
     """Bytes that are encrypted in the database and plain in Python. They cannot be filtered by."""
@@ -86,3 +102,18 @@ class EncryptedBinaryField(models.BinaryField[bytes, bytes]):
 
     def get_prep_value(self, value: Any) -> bytes | None:
         return value if value is None else encrypt_bytes(bytes(value))
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return the value for a dump, encrypted."""
+        return encrypt_bytes(self.value_from_object(obj)).decode()
+
+    def to_python(self, value: Any) -> Any:
+        """Return the value that was dumped. Raises ValidationError when that was under another key."""
+        return _of_a_dump(decrypt_bytes, value.encode()) if isinstance(value, str) else value
+
+
+def _of_a_dump(decrypted: Callable[[Text], Text], token: Text) -> Text:
+    try:
+        return decrypted(token)
+    except DecryptionFailed as err:
+        raise ValidationError(str(err)) from None
