@@ -211,11 +211,12 @@ def test_bridge_that_stops_leaves_the_work_to_the_other(site: MakeSite):
     gone(client)
 
 
-def test_tls_with_a_certificate_of_the_bridges_own(site: MakeSite):
+def test_tls_for_devices_and_with_a_certificate_of_the_bridges_own(site: MakeSite):
     here = site(tls=True)
     bridge = here.start_bridge()
 
     assert json.loads(_ask(here, "d1", here.body("d1")))["status"] == "SUCCESS"
+    assert json.loads(here.broker.request_over_tls("d2", here.body("d2").decode()))["status"] == "SUCCESS"
     assert "mqtts://localhost" in bridge.output()
 
 

@@ -67,6 +67,7 @@ class Mosquitto:
         """Have a listener for the bridge that wants a client certificate. Return the settings with which a bridge uses it."""
         files = certificates(self.folder)
         port = free_port()
+        self._switch_on_tls_for_devices(files)
         with (self.folder / "mosquitto.conf").open("a") as conf:
             conf.write(
                 f"listener {port} 127.0.0.1\nallow_anonymous false\nrequire_certificate true\nuse_identity_as_username true\n"
@@ -79,6 +80,16 @@ class Mosquitto:
             "MQTT_CERT_FILE": str(files["bridge.crt"]),
             "MQTT_KEY_FILE": str(files["bridge.key"]),
         }
+
+    def _switch_on_tls_for_devices(self, files: dict[str, Path]) -> None:
+        """Do what an operator does: remove the comment signs of that listener."""
+        self.tls_port, self.ca = free_port(), files["ca.crt"]
+        conf = self.folder / "mosquitto.conf"
+        head, listener, rest = conf.read_text().partition("#listener 8883\n")
+        assert listener, "deploy/mosquitto/mosquitto.conf no longer has a TLS listener for devices"
+        block, _, after = rest.partition("\n\n")
+        block = block.replace("#", "").replace("server.crt", "localhost.crt").replace("server.key", "localhost.key")
+        conf.write_text(f"{head}listener {self.tls_port} 127.0.0.1\n{block}\n\n{after}")
 
     def start(self) -> None:
         command = [program("mosquitto", "mosquitto"), "-c", str(self.folder / "mosquitto.conf")]
@@ -98,6 +109,13 @@ class Mosquitto:
         """Return the answer that mosquitto_rr gets over MQTT 5, with Response Topic; empty after `wait_s` without one."""
         # By -m: mosquitto_rr 2.0.11 takes -f and -s, and sends an empty message.
         command = [*self._client("mosquitto_rr", "mqttv5", client_id), "-t", topic, "-e", response, "-W", str(wait_s), "-m", body]
+        return subprocess.run(command, check=False, timeout=60, capture_output=True, text=True).stdout
+
+    def request_over_tls(self, client_id: str, body: str) -> str:
+        """Return the answer that mosquitto_rr gets on the devices' TLS listener, having checked the broker's certificate."""
+        options = ["-V", "mqttv311", "-h", "localhost", "-p", str(self.tls_port), "--cafile", str(self.ca), "-u", "provision"]
+        topics = ["-i", client_id, "-t", f"/provision/request/{client_id}", "-e", f"/provision/response/{client_id}"]
+        command = [program("mosquitto_rr", "mosquitto-clients"), *options, *topics, "-W", "20", "-m", body]
         return subprocess.run(command, check=False, timeout=60, capture_output=True, text=True).stdout
 
     def listener(self, *topics: str, client_id: str = "", version: str = "mqttv311") -> "Listener":
