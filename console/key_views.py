@@ -44,6 +44,13 @@ class KeyForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "fl-input"}, format="%Y-%m-%dT%H:%M"),
         help_text="From then on the key is refused. Empty: it never expires.",
     )
+    use_limit = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=2_147_483_647,
+        widget=forms.NumberInput(attrs={"class": "fl-input"}),
+        help_text="How often devices may provision with it, those that did already included. Empty: any number of times.",
+    )
 
 
 def rotate(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
@@ -78,18 +85,17 @@ def revoke(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
 
 
 def edit(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
-    """Change what the key is called and until when it lives."""
+    """Change what the key is called, until when it lives and how often it serves."""
     key = _key(request, key_id, CHANGE)
-    form = KeyForm(request.POST or None, initial={"label": key.label, "expires_at": _to_the_minute(key.expires_at)})
+    current = {"label": key.label, "expires_at": key.expires_at, "use_limit": key.use_limit}
+    form = KeyForm(request.POST or None, initial=current | {"expires_at": _to_the_minute(key.expires_at)})
     if request.method == "POST" and form.is_valid():
-        values = {"label": key.label, "expires_at": key.expires_at} | {
-            name: form.cleaned_data[name] for name in form.changed_data
-        }
+        values = current | {name: form.cleaned_data[name] for name in form.changed_data}
         try:
             with transaction.atomic():
                 changed = key_update(key=key, **values)
                 if changed:
-                    log_changes(request, [key.profile], f"Key {key}: {' and '.join(changed)} changed.")
+                    log_changes(request, [key.profile], f"Key {key}: {', '.join(changed)} changed.")
             return _back(key)
         except ValidationError as err:
             form_errors(form, err)

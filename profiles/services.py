@@ -99,16 +99,30 @@ def key_rotate(*, key: ProvisioningKey, label: str = "") -> ProvisioningKey:
 
 
 @transaction.atomic
-def key_update(*, key: ProvisioningKey, label: str, expires_at: datetime | None) -> list[str]:
-    """Set label and expiry of `key`; return the names of those that changed. Raises ValidationError, and then none did."""
-    locked = ProvisioningKey.objects.select_for_update(no_key=True).get(pk=key.pk)
-    values = {"label": label.strip(), "expires_at": expires_at}
+def key_update(*, key: ProvisioningKey, label: str, expires_at: datetime | None, use_limit: int | None) -> list[str]:
+    """Set label, expiry and use limit of `key`; return the names of those that changed.
+
+    Raises ValidationError, and then none did. Requests that were admitted before a first limit is set are not held to it.
+    """
+    # Not no_key: devices that refer to the key are waited for, and so counted.
+    locked = ProvisioningKey.objects.select_for_update().get(pk=key.pk)
+    values = {"label": label.strip(), "expires_at": expires_at, "use_limit": use_limit}
     changed = [name for name, value in values.items() if getattr(locked, name) != value]
     if "expires_at" in changed and not key_extend(key=locked, until=expires_at):
         raise ValidationError({"expires_at": "The key is revoked, and that is final."})
+    if "use_limit" in changed:
+        _key_limit(locked, use_limit)
     if "label" in changed:
         ProvisioningKey.objects.filter(pk=key.pk).update(label=values["label"])
     return changed
+
+
+def _key_limit(locked: ProvisioningKey, use_limit: int | None) -> None:
+    # Uses are counted only under a limit: a first one begins with the devices that there are.
+    uses = locked.devices.count() if locked.use_limit is None else locked.uses
+    if use_limit is not None and use_limit < uses:
+        raise ValidationError({"use_limit": f"It was used {uses} times already."})
+    ProvisioningKey.objects.filter(pk=locked.pk).update(use_limit=use_limit, uses=uses)
 
 
 def key_extend(*, key: ProvisioningKey, until: datetime | None) -> bool:

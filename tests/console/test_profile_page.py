@@ -97,6 +97,17 @@ def test_expiry_in_the_past_is_refused_at_its_field(key):
     assert "That time has passed." in text
 
 
+def test_limit_set_in_the_browser_ends_the_key_when_it_is_reached(key):
+    provision(key, "a")
+
+    client_of("Administrator").post(reverse("admin:key_edit", args=(key.pk,)), {"use_limit": "2"})
+
+    second, third = *provision(key, "b"), *provision(key, "c")
+    assert (second.status, third.status) == ("SUCCESS", "NOT_FOUND")
+    assert not Device.objects.filter(name="c").exists()
+    assert "use_limit changed" in LogEntry.objects.get().change_message
+
+
 def test_label_changes_alone_leave_an_expiry_of_the_past_alone(key):
     ProvisioningKey.objects.update(expires_at=timezone.now() - timedelta(days=1))
     client = client_of("Administrator")

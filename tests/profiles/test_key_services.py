@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from devices.services import device_create
-from profiles.models import DeviceProfile
+from profiles.models import DeviceProfile, ProvisioningKey
 from profiles.services import key_extend, key_revoke, key_rotate, key_update, profile_create, profile_delete, profile_update
 
 pytestmark = pytest.mark.django_db
@@ -42,11 +42,35 @@ def test_extend_moves_the_expiry_but_never_revives_a_revoked_key(key):
 def test_update_of_a_revoked_key_changes_its_label_and_never_its_expiry(key):
     key_revoke(key=key)
 
-    assert key_update(key=key, label="leaked", expires_at=None) == ["label"]
+    assert key_update(key=key, label="leaked", expires_at=None, use_limit=None) == ["label"]
     with pytest.raises(ValidationError):
-        key_update(key=key, label="again", expires_at=timezone.now() + timedelta(days=1))
+        key_update(key=key, label="again", expires_at=timezone.now() + timedelta(days=1), use_limit=None)
     key.refresh_from_db()
     assert (key.label, key.expires_at) == ("leaked", None)
+
+
+def test_first_limit_begins_with_the_devices_that_there_are(key):
+    for name in ("a", "b"):
+        device_create(name=name, profile=key.profile, provisioned_with=key)
+    keep = {"key": key, "label": "", "expires_at": None}
+
+    with pytest.raises(ValidationError, match="used 2 times"):
+        key_update(**keep, use_limit=1)
+    assert key_update(**keep, use_limit=2) == ["use_limit"]
+    key.refresh_from_db()
+    assert (key.use_limit, key.uses, key.is_used_up) == (2, 2, True)
+
+
+def test_limit_that_moves_goes_on_counting_where_it_was(key):
+    ProvisioningKey.objects.update(use_limit=5, uses=3)
+    keep = {"key": key, "label": "", "expires_at": None}
+
+    key_update(**keep, use_limit=9)
+    key.refresh_from_db()
+    assert (key.use_limit, key.uses) == (9, 3)
+    with pytest.raises(ValidationError, match="used 3 times"):
+        key_update(**keep, use_limit=2)
+    assert key_update(**keep, use_limit=None) == ["use_limit"]
 
 
 def test_extend_into_the_past_is_refused(key):
