@@ -37,7 +37,8 @@ class DevicePageAdmin(DeviceAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": device.name,
-            "opts": self.opts,
+            # In place of `opts`, so that the last crumb is the title.
+            "model_admin": self,
             "device": device,
             "state": state_of(device),
             "state_colour": STATE_COLOURS[state_of(device)],

@@ -70,7 +70,8 @@ class ProfilePageAdmin(DeviceProfileAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": profile.name,
-            "opts": self.opts,
+            # In place of `opts`, so that the last crumb is the title.
+            "model_admin": self,
             "may_change": self.has_change_permission(request),
             "transports": Transport,
             "tried": tried,

@@ -46,8 +46,9 @@ class ProfileWizard(SessionWizardView):
         return {
             **super().get_context_data(form=form, **kwargs),
             **self.model_admin.admin_site.each_context(self.request),
-            "title": "Add device profile",
-            "opts": self.model_admin.opts,
+            "title": "New profile",
+            # In place of `opts`, so that the last crumb is the title.
+            "model_admin": self.model_admin,
             "step_titles": [(name, title, name == self.steps.current) for name, title in TITLES.items()],
             "step_title": TITLES[self.steps.current],
         }
