@@ -54,6 +54,8 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
             "django": {"handlers": []},
             "amqtt": {"level": "WARNING"},
             "axes": {"level": "WARNING"},
+            # At INFO it tells three lines of every periodic task, twelve a minute when nothing happens.
+            "celery": {"level": "WARNING"},
             "transitions": {"level": "WARNING"},
             "coap-server": {"level": "WARNING"},
             # Granian's worker logs by its own configuration (GRANIAN_LOG_CONFIG) until it has loaded us.

@@ -29,6 +29,16 @@ def lines():
     root.handlers[:], root.level = handlers, level
 
 
+def test_periodic_tasks_are_not_told_but_their_failures_are(lines):
+    written = lines(as_json=False)
+
+    logging.getLogger("celery.beat").info("Sending due task")
+    logging.getLogger("celery.app.trace").error("Task raised unexpectedly")
+
+    (line,) = written.getvalue().splitlines()
+    assert "Task raised unexpectedly" in line
+
+
 def test_exception_in_json_is_one_object_on_one_line(lines):
     written = lines(as_json=True)
     try:
