@@ -30,7 +30,7 @@ def make_profile(window, name, strategy="Allow to create new devices"):
     page.get_by_role("button", name="Next").click()
     page.get_by_role("radio", name=strategy).check()
     page.get_by_role("button", name="Create profile").click()
-    page.get_by_role("heading", name=re.compile(f"^{re.escape(name)}")).wait_for()
+    page.get_by_role("heading", name=re.compile(f"^{name}"), level=1).wait_for()
     return copied(window, "provision device key"), copied(window, "provision device secret")
 
 
