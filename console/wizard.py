@@ -43,6 +43,7 @@ class ProfileWizard(SessionWizardView):
         return generated_values() if step == "provisioning" else {}
 
     def get_context_data(self, form: BaseForm, **kwargs: Any) -> dict[str, Any]:
+        _focus(form)
         return {
             **super().get_context_data(form=form, **kwargs),
             **self.model_admin.admin_site.each_context(self.request),
@@ -76,3 +77,10 @@ class ProfileWizard(SessionWizardView):
         form.is_valid()
         form_errors(form, err)
         return self.render(form)  # type: ignore[no-any-return]
+
+
+def _focus(form: BaseForm) -> None:
+    """Let the keyboard begin at the first field with an error, else at the first of all, not before the whole menu."""
+    fields = [*form, *(field for row in getattr(form, "attributes", ()) for field in row)]
+    first = next((field for field in fields if field.errors), fields[0])
+    first.field.widget.attrs["autofocus"] = True

@@ -1,6 +1,7 @@
 """The profile wizard, without a browser."""
 
 import json
+import re
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -116,6 +117,21 @@ def test_key_in_use_is_refused_and_nothing_is_made(client):
 
     assert "This key is in use already." in text
     assert DeviceProfile.objects.count() == 1
+
+
+def focused(response):
+    return re.findall(r'<(?:input|textarea|select)[^>]*name="([^"]*)"[^>]* autofocus', response.content.decode())
+
+
+def test_keyboard_begins_at_the_first_field_and_after_an_error_there(client):
+    assert focused(client.get(reverse(URL))) == ["details-name"]
+    assert focused(send(client, "details", DETAILS | {"attributes-1-key": ""})) == ["attributes-1-key"]
+    assert focused(send(client, "details", DETAILS)) == ["permissions-allow_access_token"]
+    assert focused(send(client, "permissions", PERMISSIONS | {"permissions-retry_window_s": "-1"})) == [
+        "permissions-retry_window_s"
+    ]
+    assert focused(send(client, "permissions", PERMISSIONS)) == ["provisioning-strategy"]
+    assert focused(send(client, "provisioning", PROVISIONING | {"provisioning-secret": "short"})) == ["provisioning-secret"]
 
 
 def test_operator_may_not_add_profiles():
