@@ -12,19 +12,19 @@ import django
 
 django.setup()
 
-from django.db import transaction  # noqa: E402
-from django.utils import timezone  # noqa: E402
+from django.db import transaction
+from django.utils import timezone
 
-from devices.credentials import AccessToken  # noqa: E402
-from devices.imports import bulk  # noqa: E402
-from devices.imports.columns import mapped  # noqa: E402
-from devices.imports.engine import Order, import_file  # noqa: E402
-from devices.imports.files import detect  # noqa: E402
-from devices.imports.reading import Records  # noqa: E402
-from devices.imports.rows import seal  # noqa: E402
-from devices.models import Device, DeviceCredentials  # noqa: E402
-from profiles.models import DeviceProfile, new_id  # noqa: E402
-from profiles.services import profile_create  # noqa: E402
+from devices.credentials import AccessToken
+from devices.imports import bulk
+from devices.imports.columns import mapped
+from devices.imports.engine import Order, import_file
+from devices.imports.files import detect
+from devices.imports.reading import Records
+from devices.imports.rows import seal
+from devices.models import Device, DeviceCredentials
+from profiles.models import DeviceProfile, new_id
+from profiles.services import profile_create
 
 DEVICE = (
     "id",
