@@ -9,7 +9,6 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from django.db import connection
@@ -20,7 +19,7 @@ from provisioning.choices import Reason
 from provisioning.errors import Unavailable
 from provisioning.guesses import Rejection
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
-from provisioning.services import provision_batch
+from provisioning.services import UNAVAILABLE, provision_batch
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +28,14 @@ MAX_BATCH = 64
 MAX_WAITING = 5_000
 
 Provision = Callable[[Sequence[ProvisionRequest]], list[ProvisionOutcome]]
+# Told the outcome of a request, once, from any thread. What it raises is logged and changes nothing.
+Tell = Callable[[ProvisionOutcome], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     request: ProvisionRequest
-    outcome: "Future[ProvisionOutcome]"
+    tell: Tell
 
 
 class GroupCommit:
@@ -47,14 +48,10 @@ class GroupCommit:
         self._drainer: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, request: ProvisionRequest) -> "Future[ProvisionOutcome]":
-        """Return a future of the outcome of `request`; its exception is Unavailable where there is none."""
-        waiting = _Waiting(request, Future())
-        # Running, so that a caller who stops waiting cannot cancel what may be committed already.
-        waiting.outcome.set_running_or_notify_cancel()
-        if not self._put(waiting):
-            waiting.outcome.set_exception(Unavailable("Too many requests are waiting."))
-        return waiting.outcome
+    def submit(self, request: ProvisionRequest, tell: Tell) -> None:
+        """Have `request` provisioned and `tell` its outcome; one with reason UNAVAILABLE where nothing is known to be done."""
+        if not self._put(_Waiting(request, tell)):
+            _tell(tell, UNAVAILABLE)
 
     def note_unreadable(self, origin: Origin, detail: str) -> None:
         """Have a request counted that could not be read. Nobody waits for it, and it is dropped when the queue is full."""
@@ -121,18 +118,23 @@ class GroupCommit:
 
     def _serve_batch(self, batch: Sequence[_Waiting]) -> None:
         metrics.BATCH_SIZE.observe(len(batch))
+        # Whatever happens, nobody is left waiting.
+        outcomes = [UNAVAILABLE] * len(batch)
         try:
             outcomes = self._provision([item.request for item in batch])
-            for item, outcome in zip(batch, outcomes, strict=True):
-                if outcome.reason != Reason.UNAVAILABLE:
-                    item.outcome.set_result(outcome)
         except Unavailable:
             log.info("%d requests are told to come again", len(batch))
         finally:
-            # Whatever happened, nobody is left waiting.
-            for item in batch:
-                if not item.outcome.done():
-                    item.outcome.set_exception(Unavailable("The request was not served."))
+            for item, outcome in zip(batch, outcomes, strict=True):
+                _tell(item.tell, outcome)
+
+
+def _tell(tell: Tell, outcome: ProvisionOutcome) -> None:
+    try:
+        tell(outcome)
+    except Exception:
+        # The others of the batch are told all the same.
+        log.exception("Whoever waited could not be told the outcome")
 
 
 # The queue of this process.

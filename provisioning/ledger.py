@@ -48,6 +48,14 @@ def read_ledger(admitted: Iterable[Admitted], now: datetime) -> Ledger:
     )
 
 
+def writes_at_once() -> bool:
+    """Return whether a ledger that was blank is written by one statement, which is a transaction by itself.
+
+    Not within a transaction at hand: a statement that fails would take all of it along.
+    """
+    return connection.vendor == "postgresql" and not connection.in_atomic_block
+
+
 def write_ledger(ledger: Ledger, attempts: list[AttemptRow]) -> None:
     """Write everything that was decided, and `attempts`. Raises IntegrityError when another transaction was first."""
     ledger.created.sort(key=lambda device: device.name)

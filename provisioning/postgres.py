@@ -24,7 +24,7 @@ from provisioning.strategies import Ledger
 class _Part:
     """One data-modifying part of the statement: its SQL, and the array columns that its rows become.
 
-    `counted` parts must touch every row of theirs, else another transaction was first.
+    A `counted` part must touch every row of its own, else another transaction was first.
     """
 
     name: str
@@ -58,18 +58,14 @@ _CREATED = _Part(
     "created",
     """INSERT INTO devices_device (id, name, label, description, profile_id, gateway, blocked, provisioned_at,
                                    provisioned_with_id, retry_id, created_at, updated_at)
-       SELECT id, name, '', '', profile_id, gateway, false, %(now)s, key_id, retry_id, %(now)s, %(now)s FROM {rows}
-       ON CONFLICT DO NOTHING""",
+       SELECT id, name, '', '', profile_id, gateway, false, %(now)s, key_id, retry_id, %(now)s, %(now)s FROM {rows}""",
     _PROVISIONED | {"name": ("text", lambda row: row.name), "profile_id": ("uuid", lambda row: row.profile_id)},
-    counted=True,
 )
 _CREDENTIALS_GIVEN = _Part(
     "given",
     """INSERT INTO devices_devicecredentials (device_id, type, credentials_id, value, updated_at)
-       SELECT device_id, type, credentials_id, value, %(now)s FROM {rows}
-       ON CONFLICT DO NOTHING""",
+       SELECT device_id, type, credentials_id, value, %(now)s FROM {rows}""",
     _CREDENTIALS,
-    counted=True,
 )
 _CLAIMED = _Part(
     "claimed",
@@ -126,9 +122,9 @@ _ATTEMPTS = _Part(
 
 
 def write(ledger: Ledger, attributes: list[AttributeRow], attempts: list[AttemptRow]) -> None:
-    """Write all rows of a batch, within the transaction at hand.
+    """Write all rows of a batch. What only creates may be written without a transaction: it is all there then, or nothing.
 
-    Raises IntegrityError when another transaction was first to take something; the transaction must then be rolled back.
+    Raises IntegrityError when another transaction was first to take something; one at hand must then be rolled back.
     """
     rows: dict[_Part, Sequence[Any]] = {
         _CREATED: ledger.created,

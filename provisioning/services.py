@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +20,7 @@ from provisioning.choices import ProvisionStatus, Reason
 from provisioning.errors import ProvisionError, Unavailable
 from provisioning.faults import Fault, fault_of
 from provisioning.guesses import Rejection
-from provisioning.ledger import blank_ledger, read_ledger, write_ledger
+from provisioning.ledger import blank_ledger, read_ledger, write_ledger, writes_at_once
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
 from provisioning.metrics import count_attempts
 from provisioning.strategies import Ledger, decide
@@ -138,7 +139,7 @@ def _admit(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime
 def _decide_and_write(batch: _Batch, *, reading: bool) -> list[ProvisionOutcome]:
     if not batch.admitted and not any(request.key in batch.keys for request in batch.requests):
         return [admission for admission in batch.admissions if isinstance(admission, ProvisionOutcome)]
-    with transaction.atomic():
+    with transaction.atomic() if reading or not writes_at_once() else nullcontext():
         ledger = read_ledger(batch.admitted, batch.now) if reading else blank_ledger(batch.now)
         outcomes = [_decided(admission, ledger) for admission in batch.admissions]
         attempts = [

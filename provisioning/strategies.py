@@ -61,7 +61,7 @@ class Ledger:
             self.owners.pop(row.credentials_id, None)
             self.changed_credentials.append(row)
         else:
-            row = self.credentials[device.pk] = DeviceCredentials(device=device)
+            row = self.credentials[device.pk] = DeviceCredentials(device_id=device.pk)
             self.new_credentials.append(row)
         row.set(credentials)
         row.updated_at = self.now
@@ -70,7 +70,7 @@ class Ledger:
     def provision(self, device: Device, asked: Admitted) -> None:
         """Mark `device` as provisioned by `asked`."""
         device.provisioned_at = self.now
-        device.provisioned_with = asked.key
+        device.provisioned_with_id = asked.key.pk
         device.retry_id = asked.retry_id
         device.first_used_at = None
 

@@ -49,21 +49,25 @@ class Reply:
 
 def exchange(body: bytes, transport: Transport, address: str = "", *, idempotency_key: str | None = None) -> "Future[Reply]":
     """Return a future of the reply to the request in `body`. The future never fails."""
-    origin = Origin(transport, address, secrets.token_hex(8))
-    reply: Future[Reply] = Future()
-    # Running, so that a caller who stops waiting cannot cancel what is answered later.
-    reply.set_running_or_notify_cancel()
     received = time.perf_counter()
-    reply.add_done_callback(lambda done: _measure(transport, done.result(), time.perf_counter() - received))
+    origin = Origin(transport, address, secrets.token_hex(8))
+    answer: Future[Reply] = Future()
+    # Running, so that a caller who stops waiting cannot cancel what is answered later.
+    answer.set_running_or_notify_cancel()
+
+    def give(reply: Reply) -> None:
+        REPLY_SECONDS.labels(transport.value, reply.kind.name).observe(time.perf_counter() - received)
+        answer.set_result(reply)
+
     try:
         request, codec = decode(body, origin, idempotency_key=idempotency_key)
     except MalformedRequest as err:
         group_commit.note_unreadable(origin, str(err))
         kind = ReplyKind.TOO_LARGE if isinstance(err, RequestTooLarge) else ReplyKind.MALFORMED
-        reply.set_result(Reply(kind, err.codec.encode_error(str(err)), err.codec, origin.request_id, text=str(err)))
-        return reply
-    group_commit.submit(request).add_done_callback(lambda done: _answer(reply, done, codec, origin))
-    return reply
+        give(Reply(kind, err.codec.encode_error(str(err)), err.codec, origin.request_id, text=str(err)))
+    else:
+        group_commit.submit(request, lambda outcome: give(_reply(outcome, codec, origin)))
+    return answer
 
 
 def too_large(transport: Transport, address: str = "") -> Reply:
@@ -82,23 +86,9 @@ def unavailable(codec: Codec = JSON, request_id: str = "") -> Reply:
     )
 
 
-def _answer(reply: "Future[Reply]", done: "Future[ProvisionOutcome]", codec: Codec, origin: Origin) -> None:
-    try:
-        reply.set_result(_reply(done, codec, origin))
-    except Exception:
-        # What a callback raises nobody sees, and the edge would wait for ever.
-        log.exception("The answer to request %s could not be encoded", origin.request_id)
-        reply.set_result(unavailable(codec, origin.request_id))
-
-
-def _measure(transport: Transport, reply: Reply, seconds: float) -> None:
-    REPLY_SECONDS.labels(transport.value, reply.kind.name).observe(seconds)
-
-
-def _reply(done: "Future[ProvisionOutcome]", codec: Codec, origin: Origin) -> Reply:
-    if isinstance(done.exception(), Unavailable):
+def _reply(outcome: ProvisionOutcome, codec: Codec, origin: Origin) -> Reply:
+    if outcome.reason == Reason.UNAVAILABLE:
         return unavailable(codec, origin.request_id)
-    outcome = done.result()
     log.log(
         logging.DEBUG if outcome.status == ProvisionStatus.SUCCESS or outcome.reason in COUNTED else logging.INFO,
         "%s request %s: %s (%s)",
@@ -108,7 +98,13 @@ def _reply(done: "Future[ProvisionOutcome]", codec: Codec, origin: Origin) -> Re
         outcome.reason,
         extra={"request_id": origin.request_id, "transport": origin.transport.value},
     )
-    return Reply(_kind(outcome), codec.encode(outcome), codec, origin.request_id, retry_after_s=outcome.retry_after_s)
+    try:
+        body = codec.encode(outcome)
+    except Exception:
+        # What is raised here nobody sees, and the edge would wait for ever.
+        log.exception("The answer to request %s could not be encoded", origin.request_id)
+        return unavailable(codec, origin.request_id)
+    return Reply(_kind(outcome), body, codec, origin.request_id, retry_after_s=outcome.retry_after_s)
 
 
 def _kind(outcome: ProvisionOutcome) -> ReplyKind:

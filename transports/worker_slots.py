@@ -21,16 +21,19 @@ class _Slot:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._pid = 0
-        self._number = -1
+        self._number: int | None = None
         self._lock: IO[str] | None = None
+        os.register_at_fork(after_in_child=self._forget)
 
     def number(self) -> int:
-        if self._pid != os.getpid():
-            self._take()
+        if self._number is None:
+            return self._take()
         return self._number
 
-    def _take(self) -> None:
+    def _forget(self) -> None:
+        self._number = None
+
+    def _take(self) -> int:
         with (self._folder / "lock").open("w") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             if not _taken(self._folder):
@@ -41,8 +44,8 @@ class _Slot:
                 lock = _try_lock(self._folder / _LOCK.format(number))
                 if lock:
                     _forget_state(number, self._folder)
-                    self._number, self._lock, self._pid = number, lock, os.getpid()
-                    return
+                    self._number, self._lock = number, lock
+                    return number
         raise RuntimeError(f"More than {MAX_WORKERS} worker processes share {self._folder}.")
 
 

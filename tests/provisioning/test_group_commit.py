@@ -2,7 +2,7 @@
 
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connections
@@ -15,7 +15,7 @@ from provisioning.group_commit import MAX_BATCH, GroupCommit
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
 from provisioning.models import UnattributedAttempts
 from tests.support.processes import wait_for
-from tests.support.provisioning import ask, creating
+from tests.support.provisioning import ask, creating, submitted
 
 ORIGIN = Origin(Transport.HTTP, "192.0.2.1")
 WAIT_S = 30
@@ -60,7 +60,7 @@ def queue(gate):
 def test_each_caller_gets_its_own_outcome(queue, gate):
     gate.open.release(1000)
     with ThreadPoolExecutor(32) as pool:
-        results = list(pool.map(lambda index: queue.submit(request(str(index))).result(WAIT_S), range(500)))
+        results = list(pool.map(lambda index: submitted(queue, request(str(index))).result(WAIT_S), range(500)))
 
     assert [result.device_name for result in results] == [str(index) for index in range(500)]
     assert sum(len(batch) for batch in gate.batches) == 500
@@ -68,9 +68,9 @@ def test_each_caller_gets_its_own_outcome(queue, gate):
 
 
 def test_what_waits_while_a_batch_commits_makes_the_next_one(queue, gate):
-    first = queue.submit(request("first"))
+    first = submitted(queue, request("first"))
     assert gate.entered.acquire(timeout=WAIT_S)
-    waiting = [queue.submit(request(str(index))) for index in range(MAX_BATCH + 3)]
+    waiting = [submitted(queue, request(str(index))) for index in range(MAX_BATCH + 3)]
     gate.open.release(3)
 
     assert first.result(WAIT_S).device_name == "first"
@@ -80,23 +80,14 @@ def test_what_waits_while_a_batch_commits_makes_the_next_one(queue, gate):
 
 def test_full_queue_tells_to_come_again(queue, gate, monkeypatch):
     queue._queue.maxsize = 2
-    waiting = [queue.submit(request("in hand"))]
+    waiting = [submitted(queue, request("in hand"))]
     assert gate.entered.acquire(timeout=WAIT_S)
-    waiting += [queue.submit(request(str(index))) for index in range(2)]
+    waiting += [submitted(queue, request(str(index))) for index in range(2)]
 
-    with pytest.raises(Unavailable):
-        queue.submit(request("one too many")).result(0)
+    assert submitted(queue, request("one too many")).result(0).reason == Reason.UNAVAILABLE
     queue.note_unreadable(ORIGIN, "dropped, and nobody is told")
     gate.open.release(10)
     assert [one.result(WAIT_S).status for one in waiting] == ["SUCCESS"] * 3
-
-
-def test_caller_who_stops_waiting_cancels_nothing(queue, gate):
-    future = queue.submit(request("a"))
-
-    assert not future.cancel()
-    gate.open.release()
-    assert future.result(WAIT_S).device_name == "a"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit(1), Unavailable("away"), MemoryError()])
@@ -107,19 +98,9 @@ def test_error_reaches_its_batch_only_and_the_drainer_lives(error):
         return [outcome(one) for one in requests]
 
     queue = GroupCommit(provision)
-    with pytest.raises(Unavailable):
-        queue.submit(request("bad")).result(WAIT_S)
-    assert queue.submit(request("good")).result(WAIT_S).device_name == "good"
-    queue.close()
-
-
-def test_each_caller_has_an_exception_of_its_own():
-    def fail(_):
-        raise Unavailable
-
-    queue = GroupCommit(fail)
-    first, second = (queue.submit(request(name)).exception(WAIT_S) for name in "ab")
-    assert first is not second
+    told = submitted(queue, request("bad")).result(WAIT_S)
+    assert (told.reason, told.retry_after_s) == (Reason.UNAVAILABLE, 5)
+    assert submitted(queue, request("good")).result(WAIT_S).device_name == "good"
     queue.close()
 
 
@@ -127,34 +108,37 @@ def test_request_that_was_not_served_among_others_is_told_to_come_again():
     unserved = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.UNAVAILABLE)
     queue = GroupCommit(lambda requests: [unserved if one.device_name == "x" else outcome(one) for one in requests])
 
-    with pytest.raises(Unavailable):
-        queue.submit(request("x")).result(WAIT_S)
-    assert queue.submit(request("y")).result(WAIT_S).device_name == "y"
+    assert submitted(queue, request("x")).result(WAIT_S).reason == Reason.UNAVAILABLE
+    assert submitted(queue, request("y")).result(WAIT_S).device_name == "y"
     queue.close()
 
 
-def test_callback_that_raises_hurts_nobody_else(queue, gate, caplog):
-    gate.open.release(10)
-
-    def explode(_done):
+def test_whoever_cannot_be_told_hurts_nobody_else(queue, gate, caplog):
+    def explode(_outcome):
         raise RuntimeError("boom")
 
-    queue.submit(request("a")).add_done_callback(explode)
-    assert queue.submit(request("b")).result(WAIT_S).device_name == "b"
+    submitted(queue, request("in hand"))
+    assert gate.entered.acquire(timeout=WAIT_S)
+    queue.submit(request("a"), explode)
+    other = submitted(queue, request("b"))
+    gate.open.release(10)
+
+    assert other.result(WAIT_S).device_name == "b"
+    assert "could not be told" in caplog.text
 
 
 def test_close_finishes_what_waits_and_refuses_what_comes(queue, gate):
-    waiting = [queue.submit(request(str(index))) for index in range(5)]
+    waiting = [submitted(queue, request(str(index))) for index in range(5)]
     assert gate.entered.acquire(timeout=WAIT_S)
     closing = threading.Thread(target=queue.close)
     closing.start()
     wait_for(lambda: queue._closed, "close")
-    late: Future = queue.submit(request("late"))
+    late = submitted(queue, request("late"))
     gate.open.release(10)
     closing.join(WAIT_S)
 
     assert [one.result(0).device_name for one in waiting] == [str(index) for index in range(5)]
-    assert isinstance(late.exception(0), Unavailable)
+    assert late.result(0).reason == Reason.UNAVAILABLE
     assert not queue._drainer.is_alive()
     queue.close()
 
@@ -168,16 +152,16 @@ def test_forked_process_has_a_queue_of_its_own(monkeypatch):
     queue = GroupCommit(lambda requests: [outcome(one) for one in requests])
     monkeypatch.setattr(module, "group_commit", queue)
     os.register_at_fork(after_in_child=queue.forget)
-    assert queue.submit(request("parent")).result(WAIT_S).device_name == "parent"
+    assert submitted(queue, request("parent")).result(WAIT_S).device_name == "parent"
     with queue._lock:
         child = os.fork()
         if child == 0:
-            name = queue.submit(request("child")).result(WAIT_S).device_name
+            name = submitted(queue, request("child")).result(WAIT_S).device_name
             os._exit(0 if name == "child" else 1)
     _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0
-    assert queue.submit(request("parent again")).result(WAIT_S).device_name == "parent again"
+    assert submitted(queue, request("parent again")).result(WAIT_S).device_name == "parent again"
     queue.close()
 
 
@@ -187,7 +171,7 @@ def test_real_batches_commit_for_many_threads():
     queue = GroupCommit()
     names = [f"device-{index}" for index in range(200)]
     with ThreadPoolExecutor(16) as pool:
-        results = list(pool.map(lambda name: queue.submit(ask(key, name)).result(WAIT_S), names))
+        results = list(pool.map(lambda name: submitted(queue, ask(key, name)).result(WAIT_S), names))
     queue.close()
 
     assert [result.device_name for result in results] == names
@@ -201,7 +185,7 @@ def test_unreadable_requests_are_counted_with_and_without_others():
     key = creating()
     queue = GroupCommit()
     queue.note_unreadable(ORIGIN, "Not JSON. " * 100)
-    queue.submit(ask(key, "a")).result(WAIT_S)
+    submitted(queue, ask(key, "a")).result(WAIT_S)
     queue.note_unreadable(ORIGIN, "Not JSON.")
     queue.close()
 
@@ -214,7 +198,7 @@ def test_drainer_leaves_no_connection_open():
     queue = GroupCommit()
     seen = []
     queue._provision = lambda requests: seen.append(connections["default"]) or [outcome(one) for one in requests]
-    queue.submit(request("a")).result(WAIT_S)
+    submitted(queue, request("a")).result(WAIT_S)
     queue.close()
 
     assert seen[0].connection is None

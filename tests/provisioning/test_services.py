@@ -410,8 +410,8 @@ def test_provisioned_device_is_failure():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_lost_race_for_name_is_failure_on_next_try(monkeypatch):
-    """Another process takes the name between our reading and our writing."""
+def test_lost_race_for_name_is_decided_anew(monkeypatch):
+    """Another process takes the name between our reading and our writing, and gives it back."""
     from provisioning import services
 
     key = creating()
@@ -424,10 +424,23 @@ def test_lost_race_for_name_is_failure_on_next_try(monkeypatch):
             device_create(name="a", profile=key.profile)
         write(ledger, attempts)
 
+    monkeypatch.setattr(services, "writes_at_once", lambda: False)
     monkeypatch.setattr(services, "write_ledger", race)
     assert provision(ask(key, "a")).status == SUCCESS
     assert Device.objects.filter(name="a").count() == 1
     assert ProvisionAttempt.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_batch_that_fails_to_be_written_leaves_nothing(monkeypatch):
+    """Without a transaction around it too: what one statement writes is all there or not at all."""
+    key = creating()
+    device_create(name="taken", profile=key.profile)
+    outcomes = provision_batch([ask(key, name) for name in ("a", "taken", "b")])
+
+    assert [outcome.status for outcome in outcomes] == [SUCCESS, FAILURE, SUCCESS]
+    assert sorted(Device.objects.values_list("name", flat=True)) == ["a", "b", "taken"]
+    assert ProvisionAttempt.objects.count() == 3
 
 
 @pytest.mark.parametrize("poisoned", range(3))

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterable
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -21,6 +22,7 @@ from profiles.choices import Strategy
 from profiles.models import DeviceProfile, ProvisioningKey
 from profiles.services import profile_create
 from provisioning.choices import Transport
+from provisioning.group_commit import GroupCommit
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
 from provisioning.services import provision_batch
 
@@ -49,6 +51,13 @@ def ask(shown: ProvisioningKey, name: str | None = None, *, address: str = ADDRE
     """Return a request with the key `shown`; `fields` are those of ProvisionRequest."""
     origin = fields.pop("origin", Origin(Transport.HTTP, address))
     return ProvisionRequest(**{"origin": origin, "key": shown.key, "secret": shown.secret, "device_name": name} | fields)
+
+
+def submitted(queue: GroupCommit, request: ProvisionRequest) -> "Future[ProvisionOutcome]":
+    """Return a future of what `queue` tells of `request`."""
+    told: Future[ProvisionOutcome] = Future()
+    queue.submit(request, told.set_result)
+    return told
 
 
 def provision(request: ProvisionRequest) -> ProvisionOutcome:

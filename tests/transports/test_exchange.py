@@ -1,7 +1,6 @@
 """From bytes to bytes: what every transport answers."""
 
 import json
-from concurrent.futures import Future
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,9 +8,9 @@ from hypothesis import strategies as st
 
 from devices.models import Device
 from provisioning.choices import Transport
-from provisioning.errors import Unavailable
 from provisioning.group_commit import GroupCommit
 from provisioning.models import ProvisionAttempt, UnattributedAttempts
+from provisioning.services import UNAVAILABLE
 from tests.support.processes import wait_for
 from tests.support.provisioning import checking, creating
 from tests.transports.codecs.test_fuzz import any_text, documents
@@ -106,14 +105,19 @@ def test_request_over_64_kib_is_too_large(reply):
 
 
 def test_database_away_is_unavailable(monkeypatch, queue):
-    failed: Future = Future()
-    failed.set_exception(Unavailable("away"))
-    monkeypatch.setattr(queue, "submit", lambda request: failed)
+    monkeypatch.setattr(queue, "submit", lambda _request, tell: tell(UNAVAILABLE))
 
     reply = send(pair(creating()))
 
     assert (reply.kind, reply.retry_after_s) == (ReplyKind.UNAVAILABLE, 5)
     assert json.loads(reply.body)["status"] == "FAILURE"
+
+
+def test_caller_who_stops_waiting_cancels_nothing():
+    answer = exchange(json.dumps(pair(creating()) | {"deviceName": "a"}).encode(), Transport.COAP)
+
+    assert not answer.cancel()
+    assert answer.result(WAIT_S).kind == ReplyKind.SUCCESS
 
 
 def test_answer_that_cannot_be_encoded_leaves_nobody_waiting(monkeypatch, caplog):
