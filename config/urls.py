@@ -13,11 +13,11 @@ handler404 = "transports.http.errors.page_not_found"
 handler500 = "transports.http.errors.server_error"
 
 urlpatterns = [
+    path("api/v1/", include("transports.http.urls")),  # first, since devices ask most
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
-    path("api/v1/", include("transports.http.urls")),
     path("api/schema/", SpectacularAPIView.as_view(authentication_classes=API_AUTHENTICATION), name="schema"),
     path("api/", include("devices.imports.urls")),
     path("admin/", admin.site.urls),

@@ -1,7 +1,6 @@
 """Before any device is looked at: do key and secret fit, and does the profile allow what is asked?"""
 
 import hmac
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -36,14 +35,6 @@ class Admitted:
         return self.request.device_name is not None
 
 
-def keys_of(requests: Iterable[ProvisionRequest]) -> dict[str, ProvisioningKey]:
-    """Return the provisioning keys that `requests` show, with their profiles, by their text. One query."""
-    texts = {request.key for request in requests if _could_be_key(request.key)}
-    if not texts:
-        return {}
-    return {key.key: key for key in ProvisioningKey.objects.filter(key__in=texts).select_related("profile")}
-
-
 def admit(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime) -> Admitted:
     """Return `request` with what follows from its profile. Raises NotFound or Refused."""
     live_key = _checked_key(request, key, now)
@@ -58,10 +49,6 @@ def admit(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime)
             raise Refused(Reason.NAME_MISSING)
         name = generated_name(digest)
     return Admitted(request, live_key, name, credentials, digest)
-
-
-def _could_be_key(text: str) -> bool:
-    return 0 < len(text) <= MAX_TEXT_LENGTH and not has_control_characters(text)
 
 
 def _checked_key(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime) -> ProvisioningKey:

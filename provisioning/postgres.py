@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import psycopg
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 
 from devices.models import Device, DeviceCredentials
 from profiles.encryption import encrypt
+from provisioning import prepared
 from provisioning.attempts import AttemptRow
 from provisioning.attributes import AttributeRow
 from provisioning.strategies import Ledger
@@ -141,7 +141,8 @@ def write(ledger: Ledger, attributes: list[AttributeRow], attempts: list[Attempt
     for part in parts:
         parameters |= part.parameters(rows[part])
     expected = sum(len(rows[part]) for part in parts if part.counted)
-    if _execute(_statement(parts), parameters) != expected:
+    ((touched,),) = prepared.fetch(_statement(parts), parameters)
+    if touched != expected:
         raise IntegrityError("Another transaction took a name, a device or credentials since they were read.")
 
 
@@ -154,11 +155,3 @@ def _statement(parts: tuple[_Part, ...]) -> str:
     """
     counts = " + ".join(f"(SELECT count(*) FROM {part.name})" for part in parts if part.counted) or "0"  # noqa: S608 - from the constants above
     return "WITH " + ", ".join(part.text() for part in parts) + " SELECT " + counts
-
-
-def _execute(statement: str, parameters: dict[str, Any]) -> int:
-    # A cursor of psycopg itself: Django's binds on the client's side, and so has each statement parsed and planned anew.
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        row = cursor.execute(statement, parameters).fetchone()
-        return int(row[0]) if row else 0

@@ -14,12 +14,13 @@ from profiles.connections import read_anew
 from profiles.encryption import DecryptionFailed
 from profiles.models import ProvisioningKey
 from provisioning import guesses
-from provisioning.admission import Admitted, admit, keys_of
+from provisioning.admission import Admitted, admit
 from provisioning.attempts import attempt_of, is_stored
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.errors import ProvisionError, Unavailable
 from provisioning.faults import Fault, fault_of
 from provisioning.guesses import Rejection
+from provisioning.keys import keys_of
 from provisioning.ledger import blank_ledger, read_ledger, write_ledger, writes_at_once
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
 from provisioning.metrics import count_attempts

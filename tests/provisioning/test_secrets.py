@@ -9,9 +9,10 @@ from devices.credentials import AccessToken, MqttBasic, X509Certificate
 from devices.models import Device, DeviceCredentials
 from profiles.models import ProvisioningKey
 from provisioning import services
-from provisioning.admission import admit, keys_of
+from provisioning.admission import admit
 from provisioning.choices import Reason, Transport
 from provisioning.group_commit import GroupCommit
+from provisioning.keys import keys_of
 from provisioning.messages import ProvisionOutcome
 from provisioning.models import ProvisionAttempt, UnattributedAttempts
 from provisioning.services import provision_batch

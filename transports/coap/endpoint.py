@@ -15,6 +15,7 @@ from aiocoap.messagemanager import MessageManager
 from aiocoap.numbers import ContentFormat, TransportTuning
 from aiocoap.numbers.optionnumbers import OptionNumber
 from aiocoap.numbers.types import ACK, CON
+from aiocoap.pipe import Pipe, error_to_message, run_driving_pipe
 from aiocoap.protocol import Context
 from aiocoap.tokenmanager import TokenManager
 from aiocoap.transports.udp6 import MessageInterfaceUDP6, UDP6EndpointAddress
@@ -130,6 +131,10 @@ class Endpoint(Context):
     """A CoAP server on one UDP socket."""
 
     datagrams: Datagrams
+
+    def render_to_pipe(self, pipe: Pipe) -> None:
+        """Have the request in `pipe` answered. aiocoap's own names the task by all that stands in the request."""
+        run_driving_pipe(error_to_message(pipe, self.log), self.serversite.render_to_pipe(pipe))
 
     async def listen(self, bound: socket.socket) -> None:
         """Answer what arrives at `bound`, from now on."""

@@ -60,11 +60,18 @@ class JsonCodec:
         return _failure(ProvisionStatus.FAILURE, text)
 
 
+def _no_constant(name: str) -> NoReturn:
+    raise NotThisFormat(f"The body is not valid JSON: {name} is not a JSON value.")
+
+
+_DECODER = json.JSONDecoder(parse_int=_NumberText, parse_float=_NumberText, parse_constant=_no_constant)
+
+
 def parse_json(body: bytes) -> Any:
     """Return the JSON document in `body`, numbers as their text. Raises NotThisFormat."""
     try:
         text = body.decode("utf-8-sig")
-        return json.loads(text, parse_int=_NumberText, parse_float=_NumberText, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except UnicodeDecodeError:
         raise NotThisFormat("The body is neither UTF-8 text nor a ProvisionDeviceRequestMsg.") from None
     except json.JSONDecodeError as err:
@@ -155,7 +162,3 @@ def _credentials_fields(credentials: Credentials) -> dict[str, Any]:
 
 def _failure(status: ProvisionStatus, text: str) -> bytes:
     return json.dumps({"status": status.value, "provisionDeviceStatus": status.value, "errorMsg": text}).encode()
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise NotThisFormat(f"The body is not valid JSON: {name} is not a JSON value.")

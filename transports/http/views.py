@@ -53,6 +53,9 @@ class DeviceView(APIView):
     # Not part of the OpenAPI schema of the management API: the devices' contract is described in words.
     schema = None
 
+    def perform_authentication(self, request: Request) -> None:
+        """Nobody asks for request.user."""
+
     def handle_exception(self, exc: Exception) -> Response:
         """Return what DRF refuses, another method than POST, in the devices' own form. Raises what DRF does not know."""
         answer = super().handle_exception(exc)
@@ -64,12 +67,14 @@ class ProvisionView(DeviceView):
     """POST /api/v1/provision: a device asks for credentials."""
 
     def post(self, request: Request) -> HttpResponse:
-        address = client_address(request._request)
+        # Django's own request: DRF's finds each attribute of it by trial.
+        plain = request._request
+        address = client_address(plain)
         try:
-            body = read_body(request._request)
+            body = read_body(plain)
         except BodyTooLarge:
             return response(too_large(Transport.HTTP, address))
-        key = request.headers.get("Idempotency-Key")
+        key = plain.META.get("HTTP_IDEMPOTENCY_KEY")
         return response(exchange(body, Transport.HTTP, address, idempotency_key=key).result())
 
 
