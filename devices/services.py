@@ -48,7 +48,7 @@ def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials
     row.full_clean()
     with unique("credentials", "These credentials are in use already."):
         row.save(force_insert=True)
-    DeviceAttribute.objects.bulk_create(default_attributes(device, profile))
+    DeviceAttribute.objects.bulk_create(DeviceAttribute(device=device, **entry) for entry in default_attributes(profile))
     return device
 
 
@@ -65,13 +65,10 @@ def device_update(*, device: Device, **fields: Any) -> list[str]:
     return changed
 
 
-def default_attributes(device: Device, profile: DeviceProfile) -> list[DeviceAttribute]:
-    """Return the attributes, unsaved, that every new device of `profile` has. Its provisionState is not up to the profile."""
-    return [
-        DeviceAttribute(device=device, scope=entry["scope"], key=entry["key"], value=entry["value"])
-        for entry in profile.default_attributes
-        if (entry["scope"], entry["key"]) != (AttributeScope.SERVER, PROVISION_STATE)
-    ]
+def default_attributes(profile: DeviceProfile) -> list[dict[str, Any]]:
+    """Return scope, key and value of what every new device of `profile` has. Its provisionState is not up to the profile."""
+    own_state = (AttributeScope.SERVER, PROVISION_STATE)
+    return [entry for entry in profile.default_attributes if (entry["scope"], entry["key"]) != own_state]
 
 
 def device_reset_provisioning(*, device: Device) -> None:

@@ -39,7 +39,7 @@ def attributes_of(ledger: Ledger) -> list[AttributeRow]:
 
 def _rows(ledger: Ledger) -> Iterator[AttributeRow]:
     for device in ledger.created:
-        for row in default_attributes(device, device.profile):
-            yield AttributeRow(row.device_id, row.scope, row.key, row.value)
-    for device in (*ledger.created, *ledger.claimed):
-        yield AttributeRow(device.pk, AttributeScope.SERVER.value, PROVISION_STATE, PROVISIONED)
+        for entry in default_attributes(device.profile):
+            yield AttributeRow(device.pk, entry["scope"], entry["key"], entry["value"])
+    for device_id in [*(device.pk for device in ledger.created), *(device.pk for device in ledger.claimed)]:
+        yield AttributeRow(device_id, AttributeScope.SERVER.value, PROVISION_STATE, PROVISIONED)

@@ -42,7 +42,7 @@ def read_ledger(admitted: Iterable[Admitted], now: datetime) -> Ledger:
     return Ledger(
         now=now,
         limited_keys=limited_keys,
-        devices=devices,
+        devices={**devices},
         credentials={row.device_id: row for row in credentials},
         owners={row.credentials_id: row.device_id for row in credentials},
     )
@@ -88,8 +88,8 @@ def _credentials(devices: Iterable[Device], ids: set[str]) -> list[DeviceCredent
 
 def _write(ledger: Ledger, attributes: list[AttributeRow], attempts: list[AttemptRow]) -> None:
     """Write all rows of a batch with the ORM, on any database."""
-    Device.objects.bulk_create(ledger.created)
-    DeviceCredentials.objects.bulk_create(ledger.new_credentials)
+    Device.objects.bulk_create([device.unsaved() for device in ledger.created])
+    DeviceCredentials.objects.bulk_create([row.unsaved() for row in ledger.new_credentials])
     _claim_devices(ledger)
     DeviceAttribute.objects.bulk_create(
         [row.unsaved(ledger.now) for row in attributes],

@@ -17,6 +17,7 @@ from profiles.encryption import encrypt
 from provisioning import prepared
 from provisioning.attempts import AttemptRow
 from provisioning.attributes import AttributeRow
+from provisioning.new_devices import NewCredentials, NewDevice
 from provisioning.strategies import Ledger
 
 
@@ -42,13 +43,13 @@ class _Part:
         return f"{self.name} AS ({self.sql.format(rows=rows)}{' RETURNING 1' if self.counted else ''})"
 
 
-_CREDENTIALS: dict[str, tuple[str, Callable[[DeviceCredentials], Any]]] = {
+_CREDENTIALS: dict[str, tuple[str, Callable[[DeviceCredentials | NewCredentials], Any]]] = {
     "device_id": ("uuid", lambda row: row.device_id),
     "type": ("text", lambda row: str(row.type)),
     "credentials_id": ("text", lambda row: row.credentials_id),
     "value": ("text", lambda row: encrypt(row.value)),
 }
-_PROVISIONED: dict[str, tuple[str, Callable[[Device], Any]]] = {
+_PROVISIONED: dict[str, tuple[str, Callable[[Device | NewDevice], Any]]] = {
     "id": ("uuid", lambda row: row.pk),
     "gateway": ("bool", lambda row: row.gateway),
     "key_id": ("uuid", lambda row: row.provisioned_with_id),

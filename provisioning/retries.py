@@ -13,6 +13,7 @@ from profiles.encryption import lookup_id
 from profiles.models import DeviceProfile
 from profiles.random_text import ALPHANUMERIC, RANDOM_LENGTH, random_alphanumeric
 from provisioning.messages import ProvisionRequest
+from provisioning.new_devices import NewDevice
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 
@@ -47,7 +48,9 @@ def generated_name(retry_digest: str) -> str:
     return "".join(characters)
 
 
-def may_repeat(device: Device, *, request: ProvisionRequest, retry_digest: str, profile: DeviceProfile, now: datetime) -> bool:
+def may_repeat(
+    device: Device | NewDevice, *, request: ProvisionRequest, retry_digest: str, profile: DeviceProfile, now: datetime
+) -> bool:
     """Return whether `request` repeats the one that provisioned `device`, and may have the same answer once more."""
     if not retry_digest or device.retry_id != retry_digest or device.provisioned_at is None or device.first_used_at:
         return False

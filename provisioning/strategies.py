@@ -16,6 +16,7 @@ from provisioning.admission import Admitted
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.errors import NotFound, Refused
 from provisioning.messages import ProvisionOutcome
+from provisioning.new_devices import NewCredentials, NewDevice
 from provisioning.retries import may_repeat
 
 
@@ -28,13 +29,13 @@ class Ledger:
     """
 
     now: datetime
-    devices: dict[str, Device]
-    credentials: dict[uuid.UUID, DeviceCredentials]
+    devices: dict[str, Device | NewDevice]
+    credentials: dict[uuid.UUID, DeviceCredentials | NewCredentials]
     owners: dict[str, uuid.UUID]
     limited_keys: dict[uuid.UUID, ProvisioningKey]
-    created: list[Device] = field(default_factory=list)
+    created: list[NewDevice] = field(default_factory=list)
     claimed: list[Device] = field(default_factory=list)
-    new_credentials: list[DeviceCredentials] = field(default_factory=list)
+    new_credentials: list[NewCredentials] = field(default_factory=list)
     changed_credentials: list[DeviceCredentials] = field(default_factory=list)
     spent_keys: dict[uuid.UUID, ProvisioningKey] = field(default_factory=dict)
 
@@ -54,25 +55,19 @@ class Ledger:
         if owner not in (None, device_id):
             raise Refused(Reason.CREDENTIALS_TAKEN, f"The supplied credentials belong to device {owner}.")
 
-    def give(self, device: Device, credentials: Credentials) -> None:
+    def give(self, device: Device | NewDevice, credentials: Credentials) -> None:
         """Make `credentials` those of `device`, which may have had others."""
+        credentials_id = credentials.credentials_id
         row = self.credentials.get(device.pk)
-        if row:
+        if isinstance(row, DeviceCredentials):
             self.owners.pop(row.credentials_id, None)
+            row.set(credentials)
+            row.updated_at = self.now
             self.changed_credentials.append(row)
         else:
-            row = self.credentials[device.pk] = DeviceCredentials(device_id=device.pk)
-            self.new_credentials.append(row)
-        row.set(credentials)
-        row.updated_at = self.now
-        self.owners[row.credentials_id] = device.pk
-
-    def provision(self, device: Device, asked: Admitted) -> None:
-        """Mark `device` as provisioned by `asked`."""
-        device.provisioned_at = self.now
-        device.provisioned_with_id = asked.key.pk
-        device.retry_id = asked.retry_id
-        device.first_used_at = None
+            self.credentials[device.pk] = new = NewCredentials(device.pk, credentials, credentials_id)
+            self.new_credentials.append(new)
+        self.owners[credentials_id] = device.pk
 
 
 def decide(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
@@ -92,9 +87,8 @@ def _create(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
         ledger.check_free(asked.credentials)
     ledger.spend(asked.key)
 
-    device = Device(name=asked.name, profile=asked.profile, gateway=asked.request.gateway, created_at=ledger.now)
+    device = NewDevice(asked.name, asked.profile, asked.request.gateway, asked.key.pk, asked.retry_id, ledger.now)
     ledger.give(device, asked.credentials or generated_token())
-    ledger.provision(device, asked)
     ledger.devices[device.name] = device
     ledger.created.append(device)
     return _success(device, ledger, Reason.CREATED)
@@ -107,7 +101,7 @@ def _claim(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
         raise Refused(Reason.DEVICE_UNKNOWN)
     if device.profile_id != asked.profile.pk:
         raise Refused(Reason.DEVICE_IN_OTHER_PROFILE)
-    if device.provisioned_at is not None:
+    if isinstance(device, NewDevice) or device.provisioned_at is not None:
         return _repeat(asked, device, ledger, otherwise=Reason.ALREADY_PROVISIONED)
     if device.blocked:
         raise Refused(Reason.DEVICE_BLOCKED)
@@ -118,12 +112,15 @@ def _claim(asked: Admitted, ledger: Ledger) -> ProvisionOutcome:
     if asked.credentials or device.pk not in ledger.credentials:
         ledger.give(device, asked.credentials or generated_token())
     device.gateway = device.gateway or asked.request.gateway
-    ledger.provision(device, asked)
+    device.provisioned_at = ledger.now
+    device.provisioned_with_id = asked.key.pk
+    device.retry_id = asked.retry_id
+    device.first_used_at = None
     ledger.claimed.append(device)
     return _success(device, ledger, Reason.CLAIMED)
 
 
-def _repeat(asked: Admitted, device: Device, ledger: Ledger, *, otherwise: Reason) -> ProvisionOutcome:
+def _repeat(asked: Admitted, device: Device | NewDevice, ledger: Ledger, *, otherwise: Reason) -> ProvisionOutcome:
     """Return the earlier answer when `asked` repeats the request that got it. Raises Refused when not."""
     same_profile = device.profile_id == asked.profile.pk
     repeats = may_repeat(device, request=asked.request, retry_digest=asked.retry_id, profile=asked.profile, now=ledger.now)
@@ -136,7 +133,7 @@ def _repeat(asked: Admitted, device: Device, ledger: Ledger, *, otherwise: Reaso
     raise Refused(otherwise)
 
 
-def _success(device: Device, ledger: Ledger, reason: Reason) -> ProvisionOutcome:
+def _success(device: Device | NewDevice, ledger: Ledger, reason: Reason) -> ProvisionOutcome:
     return ProvisionOutcome(
         ProvisionStatus.SUCCESS,
         reason,

@@ -41,6 +41,7 @@ class Desk:
         self._wake = wake
         self._in_hand = InHand()
         self._replies: queue.SimpleQueue[tuple[Taken, Reply]] = queue.SimpleQueue()
+        self._called = False
         self._held: deque[Taken] = deque()
         self._scout: Taken | None = None
         self._retry = Backoff(0.25, 2.0)
@@ -90,6 +91,8 @@ class Desk:
 
     def collect(self) -> None:
         """Send the answers that have become known, and try again what was held when it is time."""
+        # First, so that a reply which comes from now on wakes us once more.
+        self._called = False
         while not self._replies.empty():
             self._settle(*self._replies.get())
         if self._held and self._scout is None and not self._retry.seconds_left():
@@ -139,7 +142,9 @@ class Desk:
     def _put(self, taken: Taken, done: "Future[Reply]") -> None:
         """Runs in the thread that made the reply."""
         self._replies.put((taken, done.result()))
-        self._wake()
+        if not self._called:
+            self._called = True
+            self._wake()
 
     def _settle(self, taken: Taken, reply: Reply) -> None:
         answer = to_answer(reply, taken.message, taken.response_topic)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 PLACEHOLDER = "{client_id}"
 # MQTT 5.0 section 4.7.3: a topic has at most 65,535 bytes.
 MAX_TOPIC_BYTES = 65_535
+_STRUCTURE = re.compile(r"[+#/\0]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,10 @@ class Topics:
     def client_of(self, topic: str) -> str:
         """Return the id of the client whose request came on `topic`, "" when there is none that may stand in a topic."""
         before, _, after = self.request.partition(PLACEHOLDER)
-        found = re.fullmatch(f"{re.escape(before)}(.*){re.escape(after)}", topic, re.DOTALL)
-        return found[1] if found and is_client_id(found[1]) else ""
+        if not topic.startswith(before) or not topic.endswith(after):
+            return ""
+        client_id = topic[len(before) : len(topic) - len(after)]
+        return client_id if is_client_id(client_id) else ""
 
     def own_response(self, client_id: str) -> str:
         """Return the response topic of a client, "" when it would be too long."""
@@ -62,7 +65,7 @@ class Topics:
 
 def is_client_id(text: str) -> bool:
     """Return whether `text` can stand in a topic as one level without changing what the topic means."""
-    return bool(text) and not re.search(r"[+#/\0]", text)
+    return bool(text) and not _STRUCTURE.search(text)
 
 
 def _shared(template: str) -> str:
