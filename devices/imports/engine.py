@@ -17,6 +17,7 @@ from devices.imports.choices import Verdict
 from devices.imports.columns import Column
 from devices.imports.decisions import Decision, decide
 from devices.imports.files import FileFormat
+from devices.imports.garbage import rarely_collected
 from devices.imports.preparing import Preparing
 from devices.imports.reading import Record, Records
 from devices.imports.rows import DeviceRow, RowParser
@@ -71,7 +72,7 @@ def import_file(
     """
     records = Records(file, order.form)
     parser = RowParser(order.columns, records.headers)
-    with closing(Scratch()) as scratch, bulk.many_writes(), Preparing(parser, CHUNK_ROWS) as preparing:
+    with closing(Scratch()) as scratch, bulk.many_writes(), rarely_collected(), Preparing(parser, CHUNK_ROWS) as preparing:
         todo = _skipped(iter(records), parser, scratch, after_line)
         for batch, rows in preparing.rows(iter(lambda: list(islice(todo, CHUNK_ROWS)), [])):
             repeated = scratch.repeated_names(rows)

@@ -17,6 +17,7 @@ from typing import IO, Any, Self
 from django.conf import settings
 
 from devices.imports.columns import Column, ColumnType
+from devices.imports.garbage import rarely_collected
 from devices.imports.reading import Record
 from devices.imports.rows import DeviceRow, RowParser, RowRefused, Sealed
 
@@ -145,9 +146,10 @@ def main() -> None:
     """Prepare what comes in on standard input until it ends."""
     columns, headers = _read(sys.stdin.buffer)
     parser = RowParser([Column(ColumnType(word), key) for word, key in columns], headers)
-    while True:
-        try:
-            batch = _read(sys.stdin.buffer)
-        except EOFError:
-            return
-        _write([_packed(parser.parse(Record(*fields))) for fields in batch], sys.stdout.buffer)
+    with rarely_collected():
+        while True:
+            try:
+                batch = _read(sys.stdin.buffer)
+            except EOFError:
+                return
+            _write([_packed(parser.parse(Record(*fields))) for fields in batch], sys.stdout.buffer)
