@@ -79,7 +79,7 @@ def _decided(row: DeviceRow, ledger: Ledger) -> Decision:
             raise row.refusal
         return _accepted(row, ledger)
     except RowRefused as err:
-        return Decision(row, Verdict.REFUSED, refusal=err)
+        return Decision(row, Verdict.REFUSED, refusal=err.without_frames())
 
 
 def _accepted(row: DeviceRow, ledger: Ledger) -> Decision:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import BinaryIO
 from uuid import UUID
 
@@ -29,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # Rows committed together. Larger chunks are hardly faster, and SQLite's one writer keeps the devices waiting meanwhile.
 CHUNK_ROWS = 5_000
+# A chunk of long rows has fewer: some are in memory at once, several times over.
+CHUNK_CHARACTERS = 4_000_000
 # How often a chunk starts over when another process was first to take a name, a token or a lock.
 MAX_TRIES = 8
 
@@ -72,9 +73,9 @@ def import_file(
     """
     records = Records(file, order.form)
     parser = RowParser(order.columns, records.headers)
-    with closing(Scratch()) as scratch, bulk.many_writes(), rarely_collected(), Preparing(parser, CHUNK_ROWS) as preparing:
+    with closing(Scratch()) as scratch, bulk.many_writes(), rarely_collected(), Preparing(parser) as preparing:
         todo = _skipped(iter(records), parser, scratch, after_line)
-        for batch, rows in preparing.rows(iter(lambda: list(islice(todo, CHUNK_ROWS)), [])):
+        for batch, rows in preparing.rows(_chunks(todo)):
             repeated = scratch.repeated_names(rows)
             work = partial(_import, rows, repeated, parser, order, scratch)
             told(_commit(work, batch[-1].end_line, records.position(), note))
@@ -89,6 +90,19 @@ def _skipped(records: Iterator[Record], parser: RowParser, scratch: Scratch, aft
                 break
             scratch.repeated_names([parser.named(record)])
     yield from records
+
+
+def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    chunk: list[Record] = []
+    characters = 0
+    for record in records:
+        chunk.append(record)
+        characters += sum(map(len, record.fields))
+        if len(chunk) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 def _commit(work: Callable[[], list[Decision]], end_line: int, end_byte: int, note: Callable[[Chunk], None]) -> Chunk:

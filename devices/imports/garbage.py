@@ -10,7 +10,7 @@ _THRESHOLD = 200_000
 
 @contextmanager
 def rarely_collected() -> Iterator[None]:
-    """Have the collector run when there is garbage, such as refused rows and their exceptions.
+    """Have the collector run when there is garbage, such as updated devices and their credentials.
 
     By default it runs every 700 objects, so it would walk through the rows of a chunk again and again while they are in
     use: a quarter of an import's time, measured.

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import IO, Any, Self
 
 from django.conf import settings
@@ -29,14 +30,13 @@ _PROGRAM = "from django.conf import settings; settings.DEBUG; from devices.impor
 
 
 class Preparing:
-    """Prepares batches of records in a second process where that is worth it: from the first full batch on.
+    """Prepares batches of records in a second process where there is more than one of them.
 
     A second process that dies is done without. On one core there is none.
     """
 
-    def __init__(self, parser: RowParser, batch_rows: int) -> None:
+    def __init__(self, parser: RowParser) -> None:
         self._parser = parser
-        self._batch_rows = batch_rows
         self._process: subprocess.Popen[bytes] | None = None
         self._prepared: queue.Queue[list[Any] | None] = queue.Queue()
 
@@ -53,9 +53,12 @@ class Preparing:
         first = next(batches, None)
         if first is None:
             return
-        if len(first) == self._batch_rows and (os.cpu_count() or 1) > 1:
+        second = next(batches, None)
+        if second and (os.cpu_count() or 1) > 1:
             self._start()
+        # It takes a moment to start.
         yield first, self._inline(first)
+        batches = chain([second] if second else [], batches)
         sent: deque[Batch] = deque()
         while True:
             while len(sent) < IN_FLIGHT and (batch := next(batches, None)):

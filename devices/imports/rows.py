@@ -29,6 +29,11 @@ class RowRefused(Exception):
         self.sentence = sentence
         self.column = column
 
+    def without_frames(self) -> "RowRefused":
+        """Return this, with nothing of the calls that led to it: they hold the row, which will hold this."""
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
+
 
 class Sealed(NamedTuple):
     """Credentials as they are stored: the id by which they are found, and their value, encrypted; `plain` is that value."""
@@ -101,7 +106,7 @@ class RowParser:
         try:
             self._fill(row, record)
         except RowRefused as err:
-            row.refusal = err
+            row.refusal = err.without_frames()
         return row
 
     def named(self, record: Record) -> DeviceRow:

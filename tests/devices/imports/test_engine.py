@@ -217,6 +217,18 @@ def test_dry_run_decides_as_the_import_and_writes_nothing(monkeypatch):
     ]
 
 
+def test_long_rows_are_committed_fewer_at_a_time(monkeypatch):
+    monkeypatch.setattr(engine, "CHUNK_CHARACTERS", 1_000)
+    sizes = []
+    commit = engine._commit
+    monkeypatch.setattr(engine, "_commit", lambda *told: sizes.append(len((chunk := commit(*told)).decisions)) or chunk)
+
+    import_text("name,note\n" + "".join(f"X{number},{'n' * 300}\n" for number in range(10)), make_profile())
+
+    assert sizes == [4, 4, 2]
+    assert Device.objects.count() == 10
+
+
 def test_import_goes_on_after_a_line_and_still_knows_the_names_before_it():
     profile = make_profile()
     content = b"name\na\nb\nc\na\n"

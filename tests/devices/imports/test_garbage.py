@@ -2,7 +2,14 @@
 
 import gc
 
+import pytest
+
+from devices.imports.choices import Verdict
+from devices.imports.columns import Column, ColumnType
+from devices.imports.decisions import Ledger, decide
 from devices.imports.garbage import rarely_collected
+from devices.imports.reading import Record
+from devices.imports.rows import RowParser
 
 
 class Cycle:
@@ -21,6 +28,22 @@ def test_garbage_does_not_pile_up():
         for _ in range(500_000):
             Cycle()
         assert Cycle.alive < 300_000
+
+
+@pytest.mark.parametrize("fields", [["", "token-1"], ["a"], ["a\0", "token-1"], ["a", "t"], ["a" * 300, "token-1"]])
+def test_refused_row_is_no_garbage(fields):
+    parser = RowParser([Column(ColumnType.NAME), Column(ColumnType.ACCESS_TOKEN)])
+    ledger = Ledger(parser, False, None, {}, {}, {}, {})
+    gc.collect()
+    gc.disable()
+    try:
+        for line in range(50):
+            (decision,) = decide([parser.parse(Record(line, line, fields))], ledger)
+            assert decision.verdict == Verdict.REFUSED
+        del decision
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
 
 
 def test_collector_is_as_before_afterwards():

@@ -46,7 +46,7 @@ def batches():
 def test_second_process_prepares_the_same_rows_in_the_same_order(batches):
     parser = RowParser(COLUMNS, HEADERS)
 
-    with Preparing(parser, batch_rows=10) as preparing:
+    with Preparing(parser) as preparing:
         prepared = list(preparing.rows(iter(batches)))
         child = preparing._process
 
@@ -60,7 +60,7 @@ def test_second_process_that_dies_is_done_without(batches):
     parser = RowParser(COLUMNS, HEADERS)
     prepared = []
 
-    with Preparing(parser, batch_rows=10) as preparing:
+    with Preparing(parser) as preparing:
         for number, (_, rows) in enumerate(preparing.rows(iter(batches))):
             prepared += rows
             if number == 2:
@@ -70,10 +70,10 @@ def test_second_process_that_dies_is_done_without(batches):
 
 
 def test_short_list_starts_no_process(batches):
-    with Preparing(RowParser(COLUMNS, HEADERS), batch_rows=11) as preparing:
+    with Preparing(RowParser(COLUMNS, HEADERS)) as preparing:
         assert len(list(preparing.rows(iter(batches[:1])))) == 1
         assert preparing._process is None
-    with Preparing(RowParser(COLUMNS, HEADERS), batch_rows=11) as preparing:
+    with Preparing(RowParser(COLUMNS, HEADERS)) as preparing:
         assert list(preparing.rows(iter([]))) == []
 
 
