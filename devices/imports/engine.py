@@ -27,7 +27,7 @@ from profiles.models import DeviceProfile
 log = logging.getLogger(__name__)
 
 # Rows committed together. Larger chunks are hardly faster, and SQLite's one writer keeps the devices waiting meanwhile.
-CHUNK_ROWS = 5_000
+CHUNK_ROWS = 2_500
 # A chunk of long rows has fewer: some are in memory at once, several times over.
 CHUNK_CHARACTERS = 4_000_000
 # How often a chunk starts over when another process was first to take a name, a token or a lock.
@@ -75,10 +75,13 @@ def import_file(
     parser = RowParser(order.columns, records.headers)
     with closing(Scratch()) as scratch, bulk.many_writes(), rarely_collected(), Preparing(parser) as preparing:
         todo = _skipped(iter(records), parser, scratch, after_line)
+        # A list of new devices need not be compared with what is there: the unique constraints do that as it is written.
+        reading = order.update or order.dry_run
         for batch, rows in preparing.rows(_chunks(todo)):
             repeated = scratch.repeated_names(rows)
             work = partial(_import, rows, repeated, parser, order, scratch)
-            told(_commit(work, batch[-1].end_line, records.position(), note))
+            chunk, reading = _commit(work, batch[-1].end_line, records.position(), note, reading=reading)
+            told(chunk)
 
 
 def _skipped(records: Iterator[Record], parser: RowParser, scratch: Scratch, after_line: int) -> Iterator[Record]:
@@ -105,18 +108,24 @@ def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
         yield chunk
 
 
-def _commit(work: Callable[[], list[Decision]], end_line: int, end_byte: int, note: Callable[[Chunk], None]) -> Chunk:
-    """Do `work` and note it in one transaction, anew when another process interferes."""
+def _commit(
+    work: Callable[..., list[Decision]], end_line: int, end_byte: int, note: Callable[[Chunk], None], *, reading: bool
+) -> tuple[Chunk, bool]:
+    """Do `work` and note it in one transaction, anew when something in it is taken or another process interferes.
+
+    Returns the chunk, and whether the next one had better begin with reading, since the list has what is there already.
+    """
     for tries_left in reversed(range(MAX_TRIES)):
         try:
             with transaction.atomic():
-                chunk = Chunk(work(), end_line, end_byte)
+                chunk = Chunk(work(reading=reading), end_line, end_byte)
                 note(chunk)
-            return chunk
+            return chunk, reading
         except IntegrityError:
-            # Between our reading and our writing someone else took a name or a token. Reading again shows who.
+            # A name or a token is taken, maybe between our reading and our writing. Reading shows by whom.
             if not tries_left:
                 raise
+            reading = True
         except OperationalError:
             # A deadlock or a lock that did not come: the connection stands, so start over. Else the database is away.
             if not tries_left or not connection.is_usable():
@@ -124,10 +133,13 @@ def _commit(work: Callable[[], list[Decision]], end_line: int, end_byte: int, no
     raise AssertionError("unreachable")
 
 
-def _import(rows: list[DeviceRow], repeated: dict[int, int], parser: RowParser, order: Order, scratch: Scratch) -> list[Decision]:
+def _import(
+    rows: list[DeviceRow], repeated: dict[int, int], parser: RowParser, order: Order, scratch: Scratch, *, reading: bool
+) -> list[Decision]:
     ledger = read_ledger(
         rows,
         repeated,
+        reading=reading,
         parser=parser,
         update=order.update,
         default_profile=order.profile,

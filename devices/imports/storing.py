@@ -19,6 +19,7 @@ def read_ledger(
     rows: Sequence[DeviceRow],
     repeated: dict[int, int],
     *,
+    reading: bool,
     parser: RowParser,
     update: bool,
     default_profile: DeviceProfile | None,
@@ -26,19 +27,19 @@ def read_ledger(
 ) -> Ledger:
     """Return what the database knows of `rows`. Where rows may be updated, their devices are locked, in the order of names.
 
-    `would_own` has the owners that a dry run has decided so far.
+    Without `reading` all names and credentials are taken for new ones. What follows is right exactly if it can be written,
+    which the unique constraints decide. `would_own` has the owners that a dry run has decided so far.
     """
     sound = [row for row in rows if not row.refusal]
-    names = sorted({row.name for row in sound})
-    ids = {row.sealed.id for row in sound if row.sealed}
-    owners = DeviceCredentials.objects.filter(credentials_id__any_of=ids).values_list("credentials_id", "device__name")
+    names = sorted({row.name for row in sound}) if reading else []
+    ids = {row.sealed.id for row in sound if row.sealed} if reading else set()
     ledger = Ledger(
         parser=parser,
         update=update,
         default_profile=default_profile,
         profiles=_profiles({row.profile_name for row in sound if row.profile_name}),
-        devices=_devices(names, update=update),
-        owners=dict(owners) | (would_own.owners(ids) if would_own else {}),
+        devices=_devices(names, update=update) if names else {},
+        owners=(_owners(ids) if ids else {}) | (would_own.owners(ids) if would_own else {}),
         repeated=repeated,
     )
     if update and ledger.devices:
@@ -48,6 +49,11 @@ def read_ledger(
 
 def _profiles(names: set[str]) -> dict[str, DeviceProfile]:
     return {profile.name: profile for profile in DeviceProfile.objects.filter(name__in=names)} if names else {}
+
+
+def _owners(ids: set[str]) -> dict[str, str]:
+    rows = DeviceCredentials.objects.filter(credentials_id__any_of=ids)
+    return dict(rows.values_list("credentials_id", "device__name"))
 
 
 def _devices(names: list[str], *, update: bool) -> dict[str, Device]:

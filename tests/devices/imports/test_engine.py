@@ -3,6 +3,8 @@
 import io
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from devices.authentication import TokenShown, authenticate
 from devices.credentials import AccessToken, MqttBasic
@@ -217,11 +219,29 @@ def test_dry_run_decides_as_the_import_and_writes_nothing(monkeypatch):
     ]
 
 
+def test_list_of_new_devices_is_compared_with_nothing_until_something_is_taken(monkeypatch):
+    monkeypatch.setattr(engine, "CHUNK_ROWS", 2)
+    profile = make_profile()
+    device_create(name="X3", profile=profile, credentials=AccessToken("token-3"))
+    with CaptureQueriesContext(connection) as captured:
+        decisions = import_text("name,token\nX1,token-1\nX2,token-2\nX3,token-9\nX4,token-3\nX5,token-1\nX6,token-6\n", profile)
+
+    assert refusals(decisions) == {
+        4: "name: A device of this name exists already.",
+        5: "token: The credentials belong to device 'X3'.",
+        6: "token: The credentials belong to device 'X1'.",
+    }
+    assert sorted(Device.objects.values_list("name", flat=True)) == ["X1", "X2", "X3", "X6"]
+    # Of three chunks the second finds out, and it and the third are compared.
+    reads = [query["sql"] for query in captured if query["sql"].startswith("SELECT") and "devices_device" in query["sql"]]
+    assert len(reads) == 2 * len({text.split(" FROM ")[1].split()[0] for text in reads}) == 4
+
+
 def test_long_rows_are_committed_fewer_at_a_time(monkeypatch):
     monkeypatch.setattr(engine, "CHUNK_CHARACTERS", 1_000)
     sizes = []
-    commit = engine._commit
-    monkeypatch.setattr(engine, "_commit", lambda *told: sizes.append(len((chunk := commit(*told)).decisions)) or chunk)
+    decide = engine.decide
+    monkeypatch.setattr(engine, "decide", lambda rows, ledger: sizes.append(len(rows)) or decide(rows, ledger))
 
     import_text("name,note\n" + "".join(f"X{number},{'n' * 300}\n" for number in range(10)), make_profile())
 
