@@ -98,6 +98,8 @@ if len(SECRET_KEY) < 50:
     raise ImproperlyConfigured("SECRET_KEY is too short: it needs 50 characters or more.")
 if len(LOOKUP_KEY) < 32:
     raise ImproperlyConfigured("LOOKUP_KEY is too short: it needs 32 characters or more.")
+if LOOKUP_KEY == SECRET_KEY:
+    raise ImproperlyConfigured("LOOKUP_KEY is the same as SECRET_KEY. It needs a value of its own: SECRET_KEY can be rotated.")
 if not ENCRYPTION_KEYS:
     raise ImproperlyConfigured("ENCRYPTION_KEYS holds no key.")
 for _number, _key in enumerate(ENCRYPTION_KEYS, start=1):
@@ -201,6 +203,11 @@ _POSTGRES_OPTIONS = {
     # Statements are planned once per connection. Off behind a pooler that hands transactions to any connection.
     "prepare_threshold": 1 if env.bool("DATABASE_PREPARED", default=True) else None,
     "connect_timeout": 5,
+    # A server whose machine is gone says nothing; without these a batch would wait for it for a quarter of an hour.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
     "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s",
 }
 

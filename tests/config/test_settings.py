@@ -50,6 +50,7 @@ def test_production_without_a_needed_value_stops_and_names_it(tmp_path, name):
         ("ALLOWED_HOSTS", "*"),
         ("SECRET_KEY", "short-" + "z" * 20),
         ("LOOKUP_KEY", "short-zz"),
+        ("LOOKUP_KEY", PRODUCTION["SECRET_KEY"]),
         ("ENCRYPTION_KEYS", "not-a-fernet-key-zzzz"),
         ("ENCRYPTION_KEYS", f"{43 * 'A'}=,not-a-fernet-key-zzzz"),
         ("ENCRYPTION_KEYS", " , "),
