@@ -15,15 +15,16 @@ django.setup()
 from django.db import transaction
 from django.utils import timezone
 
+from core.ids import new_id
 from devices.credentials import AccessToken
-from devices.imports import bulk
-from devices.imports.columns import mapped
-from devices.imports.engine import Order, import_file
-from devices.imports.files import detect
-from devices.imports.reading import Records
-from devices.imports.rows import seal
 from devices.models import Device, DeviceCredentials
-from profiles.models import DeviceProfile, new_id
+from imports import bulk
+from imports.columns import mapped
+from imports.csv.file_format import detect
+from imports.csv.records import Records
+from imports.pipeline import ImportSpec, import_file
+from imports.row_parser import seal
+from profiles.models import DeviceProfile
 from profiles.services import profile_create
 
 DEVICE = (
@@ -66,7 +67,7 @@ def imported(path: Path, profile: DeviceProfile) -> Callable[[], None]:
         file = path.open("rb")
         form = detect(file)
         columns = mapped(Records(path.open("rb"), form).headers, {})
-        import_file(file, Order(form, columns, profile))
+        import_file(file, ImportSpec(form, columns, profile))
 
     return work
 

@@ -101,7 +101,7 @@ class Installation:
     def _ready(self) -> bool:
         for name, server in self.servers.items():
             assert server.alive, f"{name} ended:\n{server.output()[-2000:]}"
-        ready = self.sql("SELECT process, count(*) FROM transports_heartbeat WHERE ready GROUP BY 1 ORDER BY 1")
+        ready = self.sql("SELECT process, count(*) FROM operations_heartbeat WHERE ready GROUP BY 1 ORDER BY 1")
         return ready.splitlines() == ["coap|1", f"mqtt_bridge|{BRIDGES}"]
 
     def _start_redis(self) -> None:

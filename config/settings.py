@@ -16,10 +16,10 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from config import secret_store
-from config.admin_pages import UNFOLD  # noqa: F401 - a setting
 from config.browser_policy import CONTENT_SECURITY_POLICY  # noqa: F401 - a setting
 from config.log_format import logging_config
 from config.secret_store import Secret
+from console.navigation import UNFOLD  # noqa: F401 - a setting
 
 django_stubs_ext.monkeypatch()
 
@@ -127,8 +127,10 @@ INSTALLED_APPS = [
     "rest_framework",
     "rest_framework.authtoken",
     "drf_spectacular",
+    "operations",
     "profiles",
     "devices",
+    "imports",
     "provisioning",
     "transports",
 ]
@@ -251,8 +253,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {
-    "resume-imports": {"task": "devices.tasks.resume_imports", "schedule": 15.0},
-    "tidy-imports": {"task": "devices.tasks.tidy_imports", "schedule": 3600.0},
+    "resume-imports": {"task": "imports.tasks.resume_imports", "schedule": 15.0},
+    "tidy-imports": {"task": "imports.tasks.tidy_imports", "schedule": 3600.0},
     "prune-attempts": {"task": "provisioning.tasks.prune_attempts", "schedule": 3600.0},
 }
 

@@ -3,9 +3,9 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
-from devices.imports.api import API_AUTHENTICATION
-from transports.http.health import healthz, readyz
-from transports.http.metrics import metrics
+from api.imports.views import API_AUTHENTICATION
+from operations.health import healthz, readyz
+from operations.metrics_view import metrics
 
 handler400 = "transports.http.errors.bad_request"
 handler403 = "transports.http.errors.permission_denied"
@@ -19,6 +19,6 @@ urlpatterns = [
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
     path("api/schema/", SpectacularAPIView.as_view(authentication_classes=API_AUTHENTICATION), name="schema"),
-    path("api/", include("devices.imports.urls")),
+    path("api/", include("api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from transports.worker_slots import share_metrics
+from operations.multiprocess_metrics import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 

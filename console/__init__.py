@@ -1,1 +1,1 @@
-"""The operator's pages that show things of several apps: wizard, profile and device pages, dashboard."""
+"""Every page for operators, grouped by what it is about."""

@@ -1,9 +1,14 @@
-"""What the admin shows of each model whose page shows things of several apps. Importing it registers them."""
+"""All pages of the console. Importing a page's module registers it with Django's admin."""
 
 from django.contrib import admin
 
-from console import accounts, device_page, profile_page
+from console.accounts import admin as accounts
+from console.attempts import admin as attempts
+from console.devices import admin as devices
+from console.imports import admin as imports
+from console.operations import admin as operations
+from console.profiles import admin as profiles
 
 admin.site.index_title = "Dashboard"
 
-__all__ = ["accounts", "device_page", "profile_page"]
+__all__ = ["accounts", "attempts", "devices", "imports", "operations", "profiles"]

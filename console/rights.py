@@ -13,7 +13,7 @@ _VIEW = (
     "devices.view_latesttelemetry",
     "provisioning.view_provisionattempt",
     "provisioning.view_unattributedattempts",
-    "transports.view_heartbeat",
+    "operations.view_heartbeat",
 )
 # Daily work: devices, their credentials, a profile's rules. Keys and users belong to the administrator.
 _OPERATE = (

@@ -8,11 +8,11 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from core.connections import retry_stale_connection
+from core.text import MAX_TEXT_LENGTH, has_control_characters
 from devices.choices import CredentialsType
 from devices.credentials import MqttBasic, certificate_id, mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials
-from profiles.connections import read_anew
-from profiles.text import MAX_TEXT_LENGTH, has_control_characters
 
 # last_seen_at is written at most this often per device: a device that reports every second costs no write a second.
 SEEN_INTERVAL = timedelta(minutes=1)
@@ -23,7 +23,7 @@ class AuthenticationFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenShown:
+class PresentedToken:
     """An access token from a URL (HTTP, CoAP)."""
 
     token: str = field(repr=False)
@@ -39,22 +39,22 @@ class MqttConnect:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateShown:
+class PresentedCertificate:
     """The client certificate of a TLS connection, whose handshake proved possession of its key."""
 
     der: bytes = field(repr=False)
 
 
-Shown = TokenShown | MqttConnect | CertificateShown
+Presented = PresentedToken | MqttConnect | PresentedCertificate
 
 
-def authenticate(shown: Shown) -> Device:
+def authenticate(shown: Presented) -> Device:
     """Return the device that has the credentials `shown`, with its profile. Raises AuthenticationFailed.
 
     Notes the first use, which ends the time in which a provisioning reply may be repeated, and that the device was seen.
     Source: protocol.md, *With the credentials afterwards*.
     """
-    device = read_anew(lambda: _find(shown))
+    device = retry_stale_connection(lambda: _find(shown))
     if device is None:
         raise AuthenticationFailed("No device has these credentials.")
     if device.blocked:
@@ -63,12 +63,12 @@ def authenticate(shown: Shown) -> Device:
     return device
 
 
-def _find(shown: Shown) -> Device | None:
+def _find(shown: Presented) -> Device | None:
     match shown:
-        case TokenShown(token):
+        case PresentedToken(token):
             found = _candidates(username_id(token)) if _fit(token) else []
             return next((row.device for row in found if row.type == CredentialsType.ACCESS_TOKEN), None)
-        case CertificateShown(der):
+        case PresentedCertificate(der):
             return next((row.device for row in _candidates(certificate_id(der))), None)
         case MqttConnect():
             return _find_mqtt(shown)

@@ -14,10 +14,10 @@ from typing import ClassVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from core.encryption import lookup_id
+from core.random_text import random_alphanumeric
+from core.text import MAX_TEXT_LENGTH, has_control_characters
 from devices.choices import CredentialsType
-from profiles.encryption import lookup_id
-from profiles.random_text import random_alphanumeric
-from profiles.text import MAX_TEXT_LENGTH, has_control_characters
 
 RESERVED_NAME = "provision"
 # A certificate of 16 KiB is far beyond any real one; parsing stops being cheap there.
@@ -117,7 +117,7 @@ def generated_token() -> AccessToken:
     return AccessToken(random_alphanumeric())
 
 
-def usable(credentials: Credentials, *, min_token_length: int = 1) -> Credentials:
+def normalized(credentials: Credentials, *, min_token_length: int = 1) -> Credentials:
     """Return `credentials` in the form in which they are stored. Raises InvalidCredentials."""
     match credentials:
         case AccessToken(token):

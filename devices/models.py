@@ -5,24 +5,13 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from core.encryption import EncryptedTextField
+from core.ids import new_id
+from core.text import has_control_characters
 from devices import credentials as rules
 from devices.choices import CredentialsType
-from devices.imports.models import ColumnMemory, ImportFilePart, ImportJob, ImportRow
 from profiles.choices import AttributeScope
-from profiles.encryption import EncryptedTextField
-from profiles.models import DeviceProfile, ProvisioningKey, new_id
-from profiles.text import has_control_characters
-
-__all__ = [
-    "ColumnMemory",
-    "Device",
-    "DeviceAttribute",
-    "DeviceCredentials",
-    "ImportFilePart",
-    "ImportJob",
-    "ImportRow",
-    "LatestTelemetry",
-]
+from profiles.models import DeviceProfile, ProvisioningKey
 
 
 class Device(models.Model):
@@ -50,7 +39,7 @@ class Device(models.Model):
 
     # The import that created it, so that it can be undone.
     import_job = models.ForeignKey(
-        "devices.ImportJob", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="devices"
+        "imports.ImportJob", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="devices"
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)

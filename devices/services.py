@@ -9,13 +9,13 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from core.unique import unique
 from devices.bulk_services import devices_reset_provisioning
 from devices.choices import PROVISION_STATE
-from devices.credentials import Credentials, InvalidCredentials, generated_token, usable
+from devices.credentials import Credentials, InvalidCredentials, generated_token, normalized
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
-from profiles.unique import unique
 
 NAME_TAKEN = "A device of this name exists already."
 
@@ -36,7 +36,7 @@ def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials
     Raises ValidationError when a value does not fit or is taken, and then nothing was made.
     """
     try:
-        chosen = usable(credentials) if credentials else generated_token()
+        chosen = normalized(credentials) if credentials else generated_token()
     except InvalidCredentials as err:
         raise ValidationError({"credentials": str(err)}) from None
     device = Device(name=name.strip(), profile=profile, **fields)

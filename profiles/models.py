@@ -1,23 +1,17 @@
 """Device profiles and their provisioning keys."""
 
-import uuid
 from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
-from uuid_utils.compat import uuid7
 
+from core.encryption import EncryptedTextField
+from core.ids import new_id
+from core.json_values import json_problem
+from core.text import MAX_TEXT_LENGTH, has_control_characters
 from profiles.choices import AttributeScope, Strategy
-from profiles.encryption import EncryptedTextField
-from profiles.json_values import json_problem
-from profiles.text import MAX_TEXT_LENGTH, has_control_characters
-
-
-def new_id() -> uuid.UUID:
-    """Return a new UUID of version 7: random, and in index order by time."""
-    return uuid7()
 
 
 class DeviceProfile(models.Model):

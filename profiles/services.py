@@ -10,11 +10,11 @@ from django.db import transaction
 from django.db.models import Model, ProtectedError
 from django.utils import timezone
 
-from profiles.encryption import EncryptedBinaryField, EncryptedTextField
+from core.encryption import EncryptedBinaryField, EncryptedTextField
+from core.random_text import random_alphanumeric
+from core.text import has_control_characters
+from core.unique import unique
 from profiles.models import DeviceProfile, ProvisioningKey
-from profiles.random_text import random_alphanumeric
-from profiles.text import has_control_characters
-from profiles.unique import unique
 
 MIN_SECRET_LENGTH = 16
 MAX_SECRET_LENGTH = 255

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from django.db import connection
 from django.utils import timezone
 
-from provisioning import guesses, metrics
+from provisioning import metrics, rate_limits
 from provisioning.choices import Reason
 from provisioning.errors import Unavailable
-from provisioning.guesses import Rejection
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
+from provisioning.rate_limits import CountedRequest
 from provisioning.services import UNAVAILABLE, provision_batch
 
 log = logging.getLogger(__name__)
@@ -28,14 +28,14 @@ MAX_BATCH = 64
 MAX_WAITING = 5_000
 
 Provision = Callable[[Sequence[ProvisionRequest]], list[ProvisionOutcome]]
-# Told the outcome of a request, once, from any thread. What it raises is logged and changes nothing.
-Tell = Callable[[ProvisionOutcome], None]
+# Called once with the outcome of a request, from any thread. What it raises is logged.
+OnDone = Callable[[ProvisionOutcome], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     request: ProvisionRequest
-    tell: Tell
+    on_done: OnDone
 
 
 class GroupCommit:
@@ -43,20 +43,20 @@ class GroupCommit:
 
     def __init__(self, provision: Provision = provision_batch) -> None:
         self._provision = provision
-        self._queue: queue.Queue[_Waiting | Rejection | None] = queue.Queue(MAX_WAITING)
+        self._queue: queue.Queue[_Waiting | CountedRequest | None] = queue.Queue(MAX_WAITING)
         self._lock = threading.Lock()
         self._drainer: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, request: ProvisionRequest, tell: Tell) -> None:
-        """Have `request` provisioned and `tell` its outcome; one with reason UNAVAILABLE where nothing is known to be done."""
-        if not self._put(_Waiting(request, tell)):
-            _tell(tell, UNAVAILABLE)
+    def submit(self, request: ProvisionRequest, on_done: OnDone) -> None:
+        """Provision `request` and pass its outcome to `on_done`, with reason UNAVAILABLE if the commit could not be confirmed."""
+        if not self._put(_Waiting(request, on_done)):
+            _report(on_done, UNAVAILABLE)
 
     def note_unreadable(self, origin: Origin, detail: str) -> None:
         """Have a request counted that could not be read. Nobody waits for it, and it is dropped when the queue is full."""
         metrics.UNREADABLE.labels(origin.transport.value).inc()
-        self._put(Rejection(origin, Reason.MALFORMED, detail=detail[:255]))
+        self._put(CountedRequest(origin, Reason.MALFORMED, detail=detail[:255]))
 
     def close(self) -> None:
         """Finish what is waiting, then stop. What is submitted afterwards is refused."""
@@ -73,7 +73,7 @@ class GroupCommit:
         self._queue = queue.Queue(MAX_WAITING)
         self._drainer = None
 
-    def _put(self, item: _Waiting | Rejection) -> bool:
+    def _put(self, item: _Waiting | CountedRequest) -> bool:
         with self._lock:
             if self._closed:
                 return False
@@ -101,7 +101,7 @@ class GroupCommit:
                 metrics.WAITING.dec(len(items) - stopping)
         connection.close()
 
-    def _next_batch(self) -> list[_Waiting | Rejection | None]:
+    def _next_batch(self) -> list[_Waiting | CountedRequest | None]:
         items = [self._queue.get()]
         while len(items) < MAX_BATCH and items[-1] is not None:
             try:
@@ -110,11 +110,11 @@ class GroupCommit:
                 break
         return items
 
-    def _serve(self, items: Sequence[_Waiting | Rejection]) -> None:
+    def _serve(self, items: Sequence[_Waiting | CountedRequest]) -> None:
         batch = [item for item in items if isinstance(item, _Waiting)]
         if batch:
             self._serve_batch(batch)
-        guesses.count([item for item in items if isinstance(item, Rejection)], timezone.now())
+        rate_limits.count([item for item in items if isinstance(item, CountedRequest)], timezone.now())
 
     def _serve_batch(self, batch: Sequence[_Waiting]) -> None:
         metrics.BATCH_SIZE.observe(len(batch))
@@ -126,15 +126,15 @@ class GroupCommit:
             log.info("%d requests are told to come again", len(batch))
         finally:
             for item, outcome in zip(batch, outcomes, strict=True):
-                _tell(item.tell, outcome)
+                _report(item.on_done, outcome)
 
 
-def _tell(tell: Tell, outcome: ProvisionOutcome) -> None:
+def _report(on_done: OnDone, outcome: ProvisionOutcome) -> None:
     try:
-        tell(outcome)
+        on_done(outcome)
     except Exception:
-        # The others of the batch are told all the same.
-        log.exception("Whoever waited could not be told the outcome")
+        # The others of the batch get theirs all the same.
+        log.exception("The outcome of a request could not be passed on")
 
 
 # The queue of this process.

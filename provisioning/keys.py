@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from django.db import connection
 from django.db.models import Model
 
+from core.text import MAX_TEXT_LENGTH, has_control_characters
 from profiles.models import DeviceProfile, ProvisioningKey
-from profiles.text import MAX_TEXT_LENGTH, has_control_characters
-from provisioning import prepared
+from provisioning import postgres
 from provisioning.messages import ProvisionRequest
 
 Row = TypeVar("Row", bound=Model)
@@ -35,7 +35,7 @@ def _prepared(texts: set[str]) -> list[ProvisioningKey]:
     """Return the keys with `texts`. The ORM would take longer to word the query than the database to answer it."""
     own = len(_columns(ProvisioningKey))
     keys = []
-    for row in prepared.fetch(_statement(), {"texts": list(texts)}):
+    for row in postgres.fetch(_statement(), {"texts": list(texts)}):
         key = _loaded(ProvisioningKey, row[:own])
         key.profile = _loaded(DeviceProfile, row[own:])
         keys.append(key)

@@ -3,8 +3,9 @@
 from django.db import models
 from django.utils import timezone
 
+from core.ids import new_id
 from devices.models import Device
-from profiles.models import DeviceProfile, ProvisioningKey, new_id
+from profiles.models import DeviceProfile, ProvisioningKey
 from provisioning.choices import ProvisionStatus, Reason, Transport
 
 
@@ -35,11 +36,11 @@ class ProvisionAttempt(models.Model):
         return f"{self.get_outcome_display()}: {self.get_reason_display()}"
 
 
-class UnattributedAttempts(models.Model):
+class RejectedRequest(models.Model):
     """Requests of one minute and source that belong to no key: wrong guesses, and what could not be read.
 
     They are counted, not stored one by one, so that an attacker cannot fill the disk. The counts are also what
-    limits guessing (provisioning/guesses.py), which is why wrong secrets of a known key are counted here too.
+    limits guessing (provisioning/rate_limits.py), which is why wrong secrets of a known key are counted here too.
     """
 
     # "minute transport source reason key": one row for what is the same in all of them.
@@ -54,10 +55,10 @@ class UnattributedAttempts(models.Model):
 
     class Meta:
         ordering = ("-minute",)
-        verbose_name_plural = "unattributed attempts"
+        verbose_name = "rejected request"
         indexes = (
             # Guesses of this minute, and pruning by age.
-            models.Index(fields=("minute",), name="unattributed_minute"),
+            models.Index(fields=("minute",), name="rejected_minute"),
         )
 
     def __str__(self) -> str:

@@ -1,24 +1,22 @@
 """On PostgreSQL, everything that a batch has decided is written by one prepared statement.
 
-It writes what `provisioning/ledger.py` writes with the ORM, row for row; nothing is decided here. One round trip in
+It writes what `provisioning/store.py` writes with the ORM, row for row; nothing is decided here. One round trip in
 place of five, planned once per connection, and none of the ORM's work per row: measured in docs/performance.md.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from django.db import IntegrityError
+import psycopg
+from django.db import IntegrityError, connection
 
+from core.encryption import encrypt
 from devices.models import Device, DeviceCredentials
-from profiles.encryption import encrypt
-from provisioning import prepared
-from provisioning.attempts import AttemptRow
-from provisioning.attributes import AttributeRow
-from provisioning.new_devices import NewCredentials, NewDevice
-from provisioning.strategies import Ledger
+from provisioning.ledger import Ledger
+from provisioning.rows import AttemptRow, AttributeRow, NewCredentials, NewDevice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +140,7 @@ def write(ledger: Ledger, attributes: list[AttributeRow], attempts: list[Attempt
     for part in parts:
         parameters |= part.parameters(rows[part])
     expected = sum(len(rows[part]) for part in parts if part.counted)
-    ((touched,),) = prepared.fetch(_statement(parts), parameters)
+    ((touched,),) = fetch(_statement(parts), parameters)
     if touched != expected:
         raise IntegrityError("Another transaction took a name, a device or credentials since they were read.")
 
@@ -156,3 +154,11 @@ def _statement(parts: tuple[_Part, ...]) -> str:
     """
     counts = " + ".join(f"(SELECT count(*) FROM {part.name})" for part in parts if part.counted) or "0"  # noqa: S608 - from the constants above
     return "WITH " + ", ".join(part.text() for part in parts) + " SELECT " + counts
+
+
+def fetch(statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Return the rows of `statement`. Raises what Django raises for an error of the database."""
+    # A cursor of psycopg itself: Django's binds on the client's side, and so would have each statement parsed and planned again.
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, parameters).fetchall()

@@ -7,13 +7,13 @@ import hashlib
 import uuid
 from datetime import datetime, timedelta
 
+from core.encryption import lookup_id
+from core.random_text import ALPHANUMERIC, RANDOM_LENGTH, random_alphanumeric
 from devices.credentials import Credentials
 from devices.models import Device
-from profiles.encryption import lookup_id
 from profiles.models import DeviceProfile
-from profiles.random_text import ALPHANUMERIC, RANDOM_LENGTH, random_alphanumeric
 from provisioning.messages import ProvisionRequest
-from provisioning.new_devices import NewDevice
+from provisioning.rows import NewDevice
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 

@@ -8,7 +8,7 @@ from django.db.models import Count, Q, Sum
 
 from profiles.models import DeviceProfile
 from provisioning.choices import ProvisionStatus, Reason
-from provisioning.models import ProvisionAttempt, UnattributedAttempts
+from provisioning.models import ProvisionAttempt, RejectedRequest
 
 HOUR = timedelta(hours=1)
 # A profile fails when more than half of at least this many attempts did: one typing error is no alarm.
@@ -74,5 +74,5 @@ def second_devices(since: datetime, limit: int) -> list[ProvisionAttempt]:
 
 def rejections(since: datetime) -> int:
     """Return how many requests since `since` belonged to no key or could not be read."""
-    total = UnattributedAttempts.objects.filter(minute__gte=since).aggregate(total=Sum("count"))["total"]
+    total = RejectedRequest.objects.filter(minute__gte=since).aggregate(total=Sum("count"))["total"]
     return int(total or 0)

@@ -9,22 +9,23 @@ from datetime import datetime
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
+from core.connections import retry_stale_connection
+from core.encryption import DecryptionFailed
 from profiles.choices import Strategy
-from profiles.connections import read_anew
-from profiles.encryption import DecryptionFailed
 from profiles.models import ProvisioningKey
-from provisioning import guesses
-from provisioning.admission import Admitted, admit
-from provisioning.attempts import attempt_of, is_stored
+from provisioning import rate_limits
 from provisioning.choices import ProvisionStatus, Reason
+from provisioning.db_errors import DbError, classify
 from provisioning.errors import ProvisionError, Unavailable
-from provisioning.faults import Fault, fault_of
-from provisioning.guesses import Rejection
 from provisioning.keys import keys_of
-from provisioning.ledger import blank_ledger, read_ledger, write_ledger, writes_at_once
+from provisioning.ledger import Ledger, blank_ledger, read_ledger
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
 from provisioning.metrics import count_attempts
-from provisioning.strategies import Ledger, decide
+from provisioning.rate_limits import CountedRequest
+from provisioning.rows import attempt_of
+from provisioning.store import write_ledger, writes_at_once
+from provisioning.strategies import decide
+from provisioning.validation import ValidRequest, validate
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ MAX_BLOCKED = 2
 
 UNAVAILABLE = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.UNAVAILABLE, retry_after_s=Unavailable.retry_after_s)
 
-Admission = Admitted | ProvisionOutcome
+Checked = ValidRequest | ProvisionOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,17 @@ class _Batch:
 
     requests: Sequence[ProvisionRequest]
     keys: dict[str, ProvisioningKey]
-    admissions: list[Admission]
+    checked: list[Checked]
     now: datetime
 
     @property
-    def admitted(self) -> list[Admitted]:
-        return [admission for admission in self.admissions if isinstance(admission, Admitted)]
+    def valid(self) -> list[ValidRequest]:
+        return [one for one in self.checked if isinstance(one, ValidRequest)]
 
     @property
     def is_surely_new(self) -> bool:
-        """Whether all that is admitted may be taken for new devices before anything is read."""
-        return all(one.profile.strategy == Strategy.ALLOW_CREATE and one.key.use_limit is None for one in self.admitted)
+        """Whether every valid request may be taken for a new device before anything is read."""
+        return all(one.profile.strategy == Strategy.ALLOW_CREATE and one.key.use_limit is None for one in self.valid)
 
 
 def provision_batch(requests: Sequence[ProvisionRequest]) -> list[ProvisionOutcome]:
@@ -76,13 +77,13 @@ def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[Prov
     try:
         batch, outcomes = _commit(requests, now)
     except Exception as err:
-        fault = fault_of(err)
-        if fault is Fault.AWAY:
+        error = classify(err)
+        if error is DbError.UNAVAILABLE:
             raise
         if len(requests) > 1:
             # One poisoned request must hurt nobody else.
             return _one_at_a_time(requests, now)
-        if fault is Fault.BLOCKED:
+        if error is DbError.LOCK_TIMEOUT:
             log.warning("A provision request waited in vain for a lock")
             return [UNAVAILABLE]
         log.exception("A provision request failed unexpectedly", extra={"request_id": requests[0].origin.request_id})
@@ -114,49 +115,49 @@ def _commit(requests: Sequence[ProvisionRequest], now: datetime) -> tuple[_Batch
     Where all requests ask for new devices the first try reads nothing: nearly always everything is new indeed, and
     where it is not the constraints say so before anything is committed.
     """
-    interfered = False
+    conflict = False
     for tries_left in reversed(range(MAX_TRIES)):
-        keys = read_anew(lambda: keys_of(requests))
-        batch = _Batch(requests, keys, [_admit(request, keys.get(request.key), now) for request in requests], now)
+        keys = retry_stale_connection(lambda: keys_of(requests))
+        batch = _Batch(requests, keys, [_validated(request, keys.get(request.key), now) for request in requests], now)
         try:
-            return batch, _decide_and_write(batch, reading=interfered or not batch.is_surely_new)
+            return batch, _decide_and_write(batch, reading=conflict or not batch.is_surely_new)
         except Error as err:
-            if not tries_left or fault_of(err) is not Fault.INTERFERED:
+            if not tries_left or classify(err) is not DbError.CONFLICT:
                 raise
-            interfered = True
+            conflict = True
     raise AssertionError("unreachable")
 
 
-def _admit(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime) -> Admission:
-    wait_s = guesses.seconds_limited(request.origin, now)
+def _validated(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime) -> Checked:
+    wait_s = rate_limits.seconds_limited(request.origin, now)
     if wait_s:
         return ProvisionOutcome(ProvisionStatus.FAILURE, Reason.TOO_MANY_GUESSES, retry_after_s=wait_s)
     try:
-        return admit(request, key, now)
+        return validate(request, key, now)
     except ProvisionError as err:
         return _failed(err)
 
 
 def _decide_and_write(batch: _Batch, *, reading: bool) -> list[ProvisionOutcome]:
-    if not batch.admitted and not any(request.key in batch.keys for request in batch.requests):
-        return [admission for admission in batch.admissions if isinstance(admission, ProvisionOutcome)]
+    if not batch.valid and not any(request.key in batch.keys for request in batch.requests):
+        return [one for one in batch.checked if isinstance(one, ProvisionOutcome)]
     with transaction.atomic() if reading or not writes_at_once() else nullcontext():
-        ledger = read_ledger(batch.admitted, batch.now) if reading else blank_ledger(batch.now)
-        outcomes = [_decided(admission, ledger) for admission in batch.admissions]
+        ledger = read_ledger(batch.valid, batch.now) if reading else blank_ledger(batch.now)
+        outcomes = [_decided(one, ledger) for one in batch.checked]
         attempts = [
             attempt_of(request, outcome, key, batch.now)
             for request, outcome in zip(batch.requests, outcomes, strict=True)
-            if (key := batch.keys.get(request.key)) and is_stored(outcome, key, batch.now)
+            if (key := batch.keys.get(request.key)) and rate_limits.is_stored(outcome, key, batch.now)
         ]
         write_ledger(ledger, attempts)
     return outcomes
 
 
-def _decided(admission: Admission, ledger: Ledger) -> ProvisionOutcome:
-    if isinstance(admission, ProvisionOutcome):
-        return admission
+def _decided(checked: Checked, ledger: Ledger) -> ProvisionOutcome:
+    if isinstance(checked, ProvisionOutcome):
+        return checked
     try:
-        return decide(admission, ledger)
+        return decide(checked, ledger)
     except ProvisionError as err:
         return _failed(err)
 
@@ -175,17 +176,17 @@ def _failed_alone(request: ProvisionRequest, now: datetime) -> ProvisionOutcome:
 
 def _limited(batch: _Batch, outcomes: list[ProvisionOutcome]) -> list[ProvisionOutcome]:
     """Count the wrong guesses among `outcomes`, and return them with those beyond a limit told to wait."""
-    wrong = [index for index, outcome in enumerate(outcomes) if outcome.reason in guesses.COUNTED]
+    wrong = [index for index, outcome in enumerate(outcomes) if outcome.reason in rate_limits.COUNTED]
     if not wrong:
         return outcomes
     rejections = [
-        Rejection(request.origin, outcomes[index].reason, batch.keys.get(request.key))
+        CountedRequest(request.origin, outcomes[index].reason, batch.keys.get(request.key))
         for index in wrong
         for request in (batch.requests[index],)
     ]
     limited = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.TOO_MANY_GUESSES, retry_after_s=60 - batch.now.second)
     told = list(outcomes)
-    for index, is_beyond in zip(wrong, guesses.count(rejections, batch.now), strict=True):
+    for index, is_beyond in zip(wrong, rate_limits.count(rejections, batch.now), strict=True):
         if is_beyond:
             told[index] = limited
     return told

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from provisioning.models import ProvisionAttempt, UnattributedAttempts
+from provisioning.models import ProvisionAttempt, RejectedRequest
 
 # Rows deleted by one statement: some 50 ms for which SQLite's one writer is taken.
 PRUNE_CHUNK = 1_000
@@ -22,7 +22,7 @@ def prune_attempts() -> int:
     """
     before = timezone.now() - timedelta(days=settings.ATTEMPTS_KEPT_DAYS)
     attempts = _delete(ProvisionAttempt.objects.filter(created_at__lt=before).order_by("created_at"))
-    return attempts + _delete(UnattributedAttempts.objects.filter(minute__lt=before).order_by("minute"))
+    return attempts + _delete(RejectedRequest.objects.filter(minute__lt=before).order_by("minute"))
 
 
 def _delete(rows: QuerySet[Any]) -> int:

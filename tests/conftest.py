@@ -2,7 +2,7 @@
 
 import pytest
 
-from provisioning import guesses
+from provisioning import rate_limits
 from tests.support.tb_client import tb_client
 
 __all__ = ["tb_client"]
@@ -21,6 +21,6 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def _no_source_is_limited():
     """What this process remembers of guessers does not outlive a test."""
-    guesses.limited.clear()
+    rate_limits.limited.clear()
     yield
-    guesses.limited.clear()
+    rate_limits.limited.clear()

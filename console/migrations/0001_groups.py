@@ -22,9 +22,9 @@ class Migration(migrations.Migration):
         ("auth", "0012_alter_user_first_name_max_length"),
         ("axes", "0010_accessattemptexpiration"),
         ("contenttypes", "0002_remove_content_type_name"),
-        ("devices", "0002_reveal_permission"),
-        ("profiles", "0002_reveal_permission"),
+        ("devices", "0001_initial"),
+        ("profiles", "0001_initial"),
         ("provisioning", "0001_initial"),
-        ("transports", "0001_initial"),
+        ("operations", "0001_initial"),
     ]
     operations = [migrations.RunPython(make_groups, migrations.RunPython.noop)]

@@ -125,7 +125,7 @@ def test_every_line_of_a_web_process_is_json_and_names_the_request_of_the_attemp
         web.server.stop()
 
     told = [json.loads(line) for line in web.server.output().splitlines()]
-    (line,) = [line for line in told if line["logger"] == "transports.exchange"]
+    (line,) = [line for line in told if line["logger"] == "transports.handler"]
     assert line["request_id"] == refused.headers["x-request-id"] == attempt
     assert any(line["logger"] == "_granian" for line in told)
     assert any("/api/v1/provision" in line["message"] for line in told if line["logger"] == "granian.access")

@@ -31,8 +31,8 @@ PAGES = (
     "provisioning_provisionattempt_changelist?q=DHT11-09999",
     "provisioning_provisionattempt_changelist?outcome__exact=FAILURE",
     "profiles_deviceprofile_changelist",
-    "provisioning_unattributedattempts_changelist",
-    "transports_heartbeat_changelist",
+    "provisioning_rejectedrequest_changelist",
+    "operations_heartbeat_changelist",
     "admin_logentry_changelist",
 )
 

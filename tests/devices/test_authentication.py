@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devices.authentication import AuthenticationFailed, CertificateShown, MqttConnect, TokenShown, authenticate
+from devices.authentication import AuthenticationFailed, MqttConnect, PresentedCertificate, PresentedToken, authenticate
 from devices.credentials import AccessToken, MqttBasic, X509Certificate
 from devices.models import Device
 from devices.services import device_create
@@ -36,18 +36,18 @@ def refused(shown):
 def test_token_is_found_over_http_and_mqtt(make):
     device = make("a", AccessToken("the-token"))
 
-    assert authenticate(TokenShown("the-token")) == device
+    assert authenticate(PresentedToken("the-token")) == device
     assert authenticate(connect(username="the-token")) == device
     assert authenticate(connect("any client", "the-token", "any password")) == device
     assert refused(connect("the-token"))
-    assert refused(TokenShown("The-token"))
+    assert refused(PresentedToken("The-token"))
 
 
 @pytest.mark.parametrize("token", ["", "unknown", "x" * 10_000, "a\0", "\ud800"])
 def test_unknown_token_is_refused(make, token):
     make("a", AccessToken("the-token"))
 
-    assert refused(TokenShown(token))
+    assert refused(PresentedToken(token))
     assert refused(connect(username=token))
 
 
@@ -67,7 +67,7 @@ def test_user_name_alone_fits_with_any_client_id(make):
 
     assert authenticate(connect("any", "u", "p")) == authenticate(connect("", "u", "p")) == device
     assert refused(connect("any", "u", "wrong"))
-    assert refused(TokenShown("u"))
+    assert refused(PresentedToken("u"))
 
 
 def test_client_id_alone_fits_with_any_user_name(make):
@@ -95,33 +95,33 @@ def test_both_together_come_before_either_alone(make):
 def test_certificate_is_found_by_its_der_form(make):
     device = make("a", X509Certificate(certificate()[0]))
 
-    assert authenticate(CertificateShown(certificate()[1])) == device
-    assert refused(CertificateShown(certificate("another")[1]))
-    assert refused(TokenShown(certificate_text()))
+    assert authenticate(PresentedCertificate(certificate()[1])) == device
+    assert refused(PresentedCertificate(certificate("another")[1]))
+    assert refused(PresentedToken(certificate_text()))
 
 
 def test_blocked_device_is_refused(make):
     make("a", AccessToken("the-token"))
     Device.objects.update(blocked=True)
 
-    assert refused(TokenShown("the-token"))
+    assert refused(PresentedToken("the-token"))
     assert Device.objects.get().last_seen_at is None
 
 
 def test_use_is_noted_at_once_and_then_once_a_minute(make):
     device = make("a", AccessToken("the-token"))
-    authenticate(TokenShown("the-token"))
+    authenticate(PresentedToken("the-token"))
     device.refresh_from_db()
     first = device.first_used_at
     assert first == device.last_seen_at
     assert timezone.now() - first < timedelta(seconds=20)
 
     with CaptureQueriesContext(connection) as captured:
-        authenticate(TokenShown("the-token"))
+        authenticate(PresentedToken("the-token"))
     assert len(captured) == 1
 
     Device.objects.update(last_seen_at=first - timedelta(minutes=1), first_used_at=first - timedelta(days=1))
-    authenticate(TokenShown("the-token"))
+    authenticate(PresentedToken("the-token"))
     device.refresh_from_db()
     assert device.first_used_at == first - timedelta(days=1)
     assert device.last_seen_at >= first
@@ -129,10 +129,10 @@ def test_use_is_noted_at_once_and_then_once_a_minute(make):
 
 def test_first_use_after_reset_is_noted_although_device_was_seen_just_now(make):
     device = make("a", AccessToken("the-token"))
-    authenticate(TokenShown("the-token"))
+    authenticate(PresentedToken("the-token"))
     Device.objects.update(first_used_at=None)
 
-    authenticate(TokenShown("the-token"))
+    authenticate(PresentedToken("the-token"))
 
     device.refresh_from_db()
     assert device.first_used_at
@@ -140,7 +140,7 @@ def test_first_use_after_reset_is_noted_although_device_was_seen_just_now(make):
 
 def test_repr_and_errors_show_no_secret(make):
     make("a", MqttBasic("s3cret-c", "s3cret-u", "s3cret-p"))
-    shown = [TokenShown("s3cret-t"), connect("s3cret-c", "s3cret-u", "s3cret-x"), CertificateShown(b"s3cret")]
+    shown = [PresentedToken("s3cret-t"), connect("s3cret-c", "s3cret-u", "s3cret-x"), PresentedCertificate(b"s3cret")]
     for one in shown:
         with pytest.raises(AuthenticationFailed) as caught:
             authenticate(one)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devices.authentication import AuthenticationFailed, TokenShown, authenticate
+from devices.authentication import AuthenticationFailed, PresentedToken, authenticate
 from devices.bulk_services import (
     CHUNK,
     devices_block,
@@ -42,10 +42,10 @@ def test_block_refuses_the_next_message_and_unblock_takes_it_again(device):
     assert devices_block(devices=Device.objects.all()) == 0
 
     with pytest.raises(AuthenticationFailed):
-        authenticate(TokenShown(token_of(device)))
+        authenticate(PresentedToken(token_of(device)))
 
     assert devices_unblock(devices=Device.objects.all()) == 1
-    assert authenticate(TokenShown(token_of(device))) == device
+    assert authenticate(PresentedToken(token_of(device))) == device
 
 
 def test_reset_makes_pre_provisioned_again_and_keeps_the_credentials(device):
@@ -56,7 +56,7 @@ def test_reset_makes_pre_provisioned_again_and_keeps_the_credentials(device):
     device.refresh_from_db()
     assert (device.provisioned_at, device.provisioned_with, device.retry_id) == (None, None, "")
     assert not DeviceAttribute.objects.filter(key="provisionState").exists()
-    assert authenticate(TokenShown(token)) == device
+    assert authenticate(PresentedToken(token)) == device
 
 
 def test_reissue_ends_the_old_token_and_opens_no_retry(device):
@@ -66,8 +66,8 @@ def test_reissue_ends_the_old_token_and_opens_no_retry(device):
 
     assert token_of(device) != old
     with pytest.raises(AuthenticationFailed):
-        authenticate(TokenShown(old))
-    assert authenticate(TokenShown(token_of(device))) == device
+        authenticate(PresentedToken(old))
+    assert authenticate(PresentedToken(token_of(device))) == device
     device.refresh_from_db()
     assert device.retry_id == ""
 

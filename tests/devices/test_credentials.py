@@ -18,7 +18,7 @@ from devices.credentials import (
     from_stored,
     generated_token,
     mqtt_basic_id,
-    usable,
+    normalized,
     username_id,
 )
 from tests.support.provisioning import certificate, certificate_text
@@ -92,7 +92,7 @@ def unknown_version():
 )
 def test_what_is_no_certificate_is_refused_without_an_echo(text):
     with pytest.raises(InvalidCredentials) as caught:
-        usable(X509Certificate(text))
+        normalized(X509Certificate(text))
     assert BODY[:20] not in str(caught.value)
 
 
@@ -144,7 +144,7 @@ def test_repr_shows_no_secret(credentials):
     "credentials", [AccessToken("x" * 255), MqttBasic("x" * 255, "y" * 255, "provision"), AccessToken("a b/ü🚀")]
 )
 def test_usable_credentials_are_taken_as_they_are(credentials):
-    assert usable(credentials) == credentials
+    assert normalized(credentials) == credentials
 
 
 @pytest.mark.parametrize(
@@ -153,5 +153,5 @@ def test_usable_credentials_are_taken_as_they_are(credentials):
 )
 def test_other_credentials_are_refused_without_an_echo(credentials):
     with pytest.raises(InvalidCredentials) as caught:
-        usable(credentials)
+        normalized(credentials)
     assert "xxx" not in str(caught.value)

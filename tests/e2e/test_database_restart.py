@@ -75,7 +75,7 @@ def prune(stack, postgres):
 
 
 def beats_since(postgres, process, moment):
-    sql = f"SELECT count(*) FROM transports_heartbeat WHERE process = '{process}' AND ready AND beat_at > '{moment}'"
+    sql = f"SELECT count(*) FROM operations_heartbeat WHERE process = '{process}' AND ready AND beat_at > '{moment}'"
     return postgres.psql("firstlight", sql) != "0"
 
 

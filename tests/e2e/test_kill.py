@@ -5,9 +5,9 @@ import sqlite3
 
 import pytest
 
-from tests.support.doors import Ports
 from tests.support.fleet import Fleet
 from tests.support.processes import wait_for
+from tests.support.sources import Ports
 from tests.support.stack import Stack
 
 DEVICES = 2_000
@@ -50,8 +50,8 @@ def test_kill_9_in_the_middle_of_2000_requests_leaves_nothing_half_made(stack):
     distinct_tokens = len({fields["accessToken"] for fields in told.values()})
     assert distinct_tokens == DEVICES
     assert set(fleet.last_success) == {"web1", "coap1", "mqtt"}
-    # Killed in the middle of something: some asked more than once, at every door.
-    assert {one.door for one in fleet.troubles} >= {"web1", "mqtt"}
+    # Killed in the middle of something: some asked more than once, at every source.
+    assert {one.source for one in fleet.troubles} >= {"web1", "mqtt"}
 
     stack.wait_until_ready()
     with sqlite3.connect(stack.folder / "data" / "firstlight.sqlite3") as database:

@@ -23,13 +23,13 @@ from tests.support.processes import Server, wait_for
 from tests.support.web import ROOT, create_profile, manage
 from transports.codecs import JSON
 from transports.codecs import provision_pb2 as wire
-from transports.exchange import Reply, ReplyKind
-from transports.mqtt import probe_messages
-from transports.mqtt.answers import Answering
-from transports.mqtt.bridge import Bridge
+from transports.handler import Reply, ReplyKind
+from transports.mqtt.bridge import probe_messages
+from transports.mqtt.bridge.bridge import Bridge
+from transports.mqtt.bridge.connection import Account
+from transports.mqtt.bridge.messages import Message
+from transports.mqtt.bridge.reply_policy import ReplyPolicy
 from transports.mqtt.broker_address import BrokerAddress
-from transports.mqtt.connection import Account
-from transports.mqtt.messages import Message
 from transports.mqtt.topics import Topics
 
 DISCONNECT = b"\xe0\x00"
@@ -63,7 +63,7 @@ class Site:
         return int(manage(self.environment, "shell", "--verbosity", "0", "-c", code).split()[-1])
 
     def notes(self) -> str:
-        code = "from transports.models import Heartbeat; print(*Heartbeat.objects.values_list('note', flat=True))"
+        code = "from operations.models import Heartbeat; print(*Heartbeat.objects.values_list('note', flat=True))"
         return manage(self.environment, "shell", "--verbosity", "0", "-c", code)
 
     def outputs(self) -> str:
@@ -172,7 +172,7 @@ def test_open_broker_is_found_leaking_and_no_probe_becomes_an_attempt(site: Make
     wait_for(lambda: "any client can read them" in bridge.output(), "the probe's verdict")
 
     wait_for(lambda: "any client can read them" in here.notes(), "the heartbeat")
-    assert here.count("provisioning.ProvisionAttempt") == here.count("provisioning.UnattributedAttempts") == 0
+    assert here.count("provisioning.ProvisionAttempt") == here.count("provisioning.RejectedRequest") == 0
 
 
 def test_oversized_and_malformed_requests_are_answered_with_failure(site: MakeSite):
@@ -290,7 +290,7 @@ def test_stopping_bridge_finishes_what_it_has_and_is_gone_in_time(site: MakeSite
 def test_error_in_a_callback_costs_a_connection_and_not_the_bridge(site: MakeSite, caplog: pytest.LogCaptureFixture):
     here = site()
 
-    def exchange(body: bytes, *_: object) -> "Future[Reply]":
+    def handle(body: bytes, *_: object) -> "Future[Reply]":
         reply: Future[Reply] = Future()
         reply.set_result(Reply(ReplyKind.SUCCESS, b"served", JSON, "id"))
         return reply
@@ -309,7 +309,7 @@ def test_error_in_a_callback_costs_a_connection_and_not_the_bridge(site: MakeSit
     topics = Topics("/provision/request/{client_id}", "/provision/response/{client_id}")
     account = Account(address, "clumsy", "group", topics.requests, topics.shared_request, 200, 600)
     reporter = Reporter()
-    bridge = Clumsy(account, devices, Answering(topics, False, exchange), reporter)
+    bridge = Clumsy(account, devices, ReplyPolicy(topics, False, handle), reporter)
     running = threading.Thread(target=bridge.run)
     running.start()
     try:

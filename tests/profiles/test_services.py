@@ -9,14 +9,14 @@ from django.core.management import CommandError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from core import encryption
+from core.encryption import DecryptionFailed, decrypt, encrypt, lookup_id
+from core.json_values import json_problem
+from core.text import has_control_characters, sanitized
 from devices.models import DeviceCredentials
 from devices.services import device_create
-from profiles import encryption
-from profiles.encryption import DecryptionFailed, decrypt, encrypt, lookup_id
-from profiles.json_values import json_problem
 from profiles.models import DeviceProfile, ProvisioningKey
 from profiles.services import encryption_rotate, key_create, key_revoke, profile_create
-from profiles.text import has_control_characters, storable
 from tests.support.provisioning import command, database_text
 
 pytestmark = pytest.mark.django_db
@@ -270,13 +270,13 @@ def test_lookup_ids_depend_on_the_key(settings):
 @pytest.mark.parametrize("character", ["\0", "\n", "\x1f", "\x7f", "\x85", "\x9f", "\ud800"])
 def test_control_characters_and_lone_surrogates_are_replaced(character):
     assert has_control_characters(f"a{character}")
-    assert storable(f"a{character}b") == "a\N{REPLACEMENT CHARACTER}b"
+    assert sanitized(f"a{character}b") == "a\N{REPLACEMENT CHARACTER}b"
 
 
 def test_other_text_is_left_alone_but_for_its_length():
     assert not has_control_characters("aä漢🚀\u2028\u200b ")
-    assert storable("ä" * 300) == "ä" * 255
-    assert storable("abc", 2) == "ab"
+    assert sanitized("ä" * 300) == "ä" * 255
+    assert sanitized("abc", 2) == "ab"
 
 
 @pytest.mark.parametrize("value", ["\0", {"\0": 1}, [["\udfff"]], float("inf"), [{"a": float("nan")}]])

@@ -14,7 +14,7 @@ from profiles.models import ProvisioningKey
 from profiles.services import key_create, key_revoke, profile_create
 from provisioning.choices import Reason, Transport
 from provisioning.messages import Origin, ProvisionRequest
-from provisioning.models import ProvisionAttempt, UnattributedAttempts
+from provisioning.models import ProvisionAttempt, RejectedRequest
 from provisioning.services import provision_batch
 from tests.support.provisioning import certificate, certificate_text, empty_database
 
@@ -131,7 +131,7 @@ def result_of(batches):
             for row in ProvisionAttempt.objects.select_related("key")
         ),
         "uses": dict(ProvisioningKey.objects.values_list("key", "uses").order_by()),
-        "guesses": sorted(UnattributedAttempts.objects.values_list("reason", "count").order_by()),
+        "guesses": sorted(RejectedRequest.objects.values_list("reason", "count").order_by()),
     }  # fmt: skip
 
 

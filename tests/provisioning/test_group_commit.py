@@ -13,7 +13,7 @@ from provisioning.choices import ProvisionStatus, Reason, Transport
 from provisioning.errors import Unavailable
 from provisioning.group_commit import MAX_BATCH, GroupCommit
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
-from provisioning.models import UnattributedAttempts
+from provisioning.models import RejectedRequest
 from tests.support.processes import wait_for
 from tests.support.provisioning import ask, creating, submitted
 
@@ -189,7 +189,7 @@ def test_unreadable_requests_are_counted_with_and_without_others():
     queue.note_unreadable(ORIGIN, "Not JSON.")
     queue.close()
 
-    row = UnattributedAttempts.objects.get()
+    row = RejectedRequest.objects.get()
     assert (row.reason, row.count, row.detail) == (Reason.MALFORMED, 2, "Not JSON.")
 
 

@@ -9,14 +9,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from devices.authentication import AuthenticationFailed, MqttConnect, TokenShown, authenticate
+from devices.authentication import AuthenticationFailed, MqttConnect, PresentedToken, authenticate
 from devices.credentials import AccessToken
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
 from profiles.models import DeviceProfile, ProvisioningKey
-from provisioning import guesses
+from provisioning import rate_limits
 from provisioning.choices import Reason, Transport
 from provisioning.messages import Origin
-from provisioning.models import ProvisionAttempt, UnattributedAttempts
+from provisioning.models import ProvisionAttempt, RejectedRequest
 from provisioning.tasks import prune_attempts
 from tests.support.plans import plans
 from tests.support.provisioning import ask, checking, creating, empty_database, provision
@@ -29,7 +29,7 @@ TABLES = {
     model._meta.db_table
     for model in (
         *(Device, DeviceCredentials, DeviceAttribute, LatestTelemetry),
-        *(DeviceProfile, ProvisioningKey, ProvisionAttempt, UnattributedAttempts),
+        *(DeviceProfile, ProvisioningKey, ProvisionAttempt, RejectedRequest),
     )
 }
 
@@ -78,9 +78,9 @@ def _fill():
             for n, device in enumerate(devices)
         ]
     )
-    UnattributedAttempts.objects.bulk_create(
+    RejectedRequest.objects.bulk_create(
         [
-            UnattributedAttempts(
+            RejectedRequest(
                 bucket=f"bucket {n}", minute=now - timedelta(minutes=n), transport="HTTP", reason="KEY_UNKNOWN", count=1
             )
             for n in range(DEVICES)
@@ -131,15 +131,17 @@ def test_pre_provisioned_device_is_claimed_by_index():
 def test_wrong_guesses_are_counted_by_index():
     key = creating()
     rejections = [
-        guesses.Rejection(Origin(Transport.HTTP, "192.0.2.1"), Reason.KEY_UNKNOWN),
-        guesses.Rejection(Origin(Transport.HTTP, "192.0.2.2"), Reason.SECRET_WRONG, key),
+        rate_limits.CountedRequest(Origin(Transport.HTTP, "192.0.2.1"), Reason.KEY_UNKNOWN),
+        rate_limits.CountedRequest(Origin(Transport.HTTP, "192.0.2.2"), Reason.SECRET_WRONG, key),
     ]
     with plans() as seen:
-        guesses.count(rejections, timezone.now())
+        rate_limits.count(rejections, timezone.now())
     assert_by_index(seen, at_least=3)
 
 
-@pytest.mark.parametrize("shown", [TokenShown("token-of-d7"), MqttConnect("client", "token-of-d7", "")], ids=["token", "MQTT"])
+@pytest.mark.parametrize(
+    "shown", [PresentedToken("token-of-d7"), MqttConnect("client", "token-of-d7", "")], ids=["token", "MQTT"]
+)
 def test_device_is_authenticated_by_index(shown):
     with plans() as seen:
         assert authenticate(shown).name == "d7"
@@ -165,7 +167,7 @@ def test_old_attempts_are_pruned_by_index(settings):
     settings.ATTEMPTS_KEPT_DAYS = 2
     old = timezone.now() - timedelta(days=3)
     ProvisionAttempt.objects.filter(created_at__lt=timezone.now() - timedelta(days=1)).update(created_at=timezone.now())
-    UnattributedAttempts.objects.filter(minute__lt=timezone.now() - timedelta(days=1)).update(minute=timezone.now())
+    RejectedRequest.objects.filter(minute__lt=timezone.now() - timedelta(days=1)).update(minute=timezone.now())
     ProvisionAttempt.objects.create(created_at=old, transport="HTTP", outcome="FAILURE", reason="NAME_TAKEN")
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

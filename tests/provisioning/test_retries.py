@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from devices.authentication import TokenShown, authenticate
+from devices.authentication import PresentedToken, authenticate
 from devices.credentials import AccessToken, MqttBasic
 from devices.models import Device
 from devices.services import device_reset_provisioning
@@ -68,7 +68,7 @@ def test_repetition_with_other_wishes_gets_the_first_answer(key):
 
 def test_idempotency_key_after_first_use_is_second_device(key):
     first = provision(ask(key, "a", idempotency_key=IDEMPOTENCY_KEY))
-    authenticate(TokenShown(first.credentials.token))
+    authenticate(PresentedToken(first.credentials.token))
 
     assert_refused(provision(ask(key, "a", idempotency_key=IDEMPOTENCY_KEY)), Reason.SECOND_DEVICE)
 
@@ -168,7 +168,7 @@ def test_repetition_of_blocked_device_that_was_moved_to_another_profile_is_failu
 def test_pre_provisioned_device_that_was_reset_provisions_anew():
     key = checking("a")
     first = provision(ask(key, "a", idempotency_key=IDEMPOTENCY_KEY))
-    authenticate(TokenShown(first.credentials.token))
+    authenticate(PresentedToken(first.credentials.token))
     device_reset_provisioning(device=Device.objects.get())
     assert not Device.objects.get().attributes.exists()
 
@@ -222,7 +222,7 @@ def test_same_request_after_window_is_failure(key):
 def test_same_request_after_first_use_is_second_device(key):
     set_window(key, 60)
     first = provision(ask(key, "a"))
-    authenticate(TokenShown(first.credentials.token))
+    authenticate(PresentedToken(first.credentials.token))
 
     assert_refused(provision(ask(key, "a")), Reason.SECOND_DEVICE)
 

@@ -9,17 +9,17 @@ from devices.credentials import AccessToken, MqttBasic, X509Certificate
 from devices.models import Device, DeviceCredentials
 from profiles.models import ProvisioningKey
 from provisioning import services
-from provisioning.admission import admit
 from provisioning.choices import Reason, Transport
 from provisioning.group_commit import GroupCommit
 from provisioning.keys import keys_of
 from provisioning.messages import ProvisionOutcome
-from provisioning.models import ProvisionAttempt, UnattributedAttempts
+from provisioning.models import ProvisionAttempt, RejectedRequest
 from provisioning.services import provision_batch
+from provisioning.validation import admit
 from tests.support.provisioning import ask, certificate_text, checking, creating, database_text
-from transports import exchange as exchange_module
+from transports import handler as exchange_module
 from transports.codecs import MalformedRequest, decode
-from transports.exchange import exchange
+from transports.handler import handle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,7 +95,7 @@ def test_no_secret_stands_in_any_repr(key, requests):
     outcomes = provision_batch(requests)
     admitted = admit(requests[0], keys_of(requests)[key.key], services.timezone.now())
     models = [*Device.objects.all(), *DeviceCredentials.objects.all(), *ProvisioningKey.objects.all()]
-    rows = [*ProvisionAttempt.objects.all(), *UnattributedAttempts.objects.all()]
+    rows = [*ProvisionAttempt.objects.all(), *RejectedRequest.objects.all()]
 
     shown = "\n".join(f"{one!r} {one}" for one in (*requests, *outcomes, admitted, *models, *rows))
     tokens = {outcome.credentials.token for outcome in outcomes if isinstance(outcome.credentials, AccessToken)}
@@ -114,9 +114,9 @@ def test_no_secret_stands_in_a_reply_but_that_of_its_own_device(key, monkeypatch
     monkeypatch.setattr(exchange_module, "group_commit", queue)
     body = f'{{"provisionDeviceKey": "{key.key}", "provisionDeviceSecret": "{key.secret}", "token": "{TOKEN}"'
     with caplog.at_level(logging.DEBUG):
-        first = exchange(f"{body}}}".encode(), Transport.HTTP).result(30)
-        taken = exchange(f'{body}, "deviceName": "b"}}'.encode(), Transport.HTTP).result(30)
-        cut = exchange(f'{body}, "deviceName": '.encode(), Transport.HTTP).result(30)
+        first = handle(f"{body}}}".encode(), Transport.HTTP).result(30)
+        taken = handle(f'{body}, "deviceName": "b"}}'.encode(), Transport.HTTP).result(30)
+        cut = handle(f'{body}, "deviceName": '.encode(), Transport.HTTP).result(30)
     queue.close()
 
     assert TOKEN.encode() in first.body
@@ -126,8 +126,8 @@ def test_no_secret_stands_in_a_reply_but_that_of_its_own_device(key, monkeypatch
     assert_none(f"{first!r} {taken!r} {cut!r}", {TOKEN, key.key, key.secret})
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name != "django.db.backends")
     assert_none(ours, {TOKEN, key.secret})
-    assert UnattributedAttempts.objects.get().reason == Reason.MALFORMED
-    assert_none(database_text(["provisioning_unattributedattempts"]), {TOKEN, key.key, key.secret})
+    assert RejectedRequest.objects.get().reason == Reason.MALFORMED
+    assert_none(database_text(["provisioning_rejectedrequest"]), {TOKEN, key.key, key.secret})
 
 
 def test_errors_show_no_secret(key, requests):

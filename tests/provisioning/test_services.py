@@ -12,7 +12,7 @@ from profiles.models import ProvisioningKey
 from profiles.services import key_create, key_revoke
 from provisioning.choices import ProvisionStatus, Reason, Transport
 from provisioning.messages import Origin
-from provisioning.models import ProvisionAttempt, UnattributedAttempts
+from provisioning.models import ProvisionAttempt, RejectedRequest
 from provisioning.services import provision_batch
 from tests.support.provisioning import ask, certificate, certificate_text, checking, creating, provision
 
@@ -256,7 +256,7 @@ def test_key_and_secret_that_do_not_fit_are_not_found(strategy, fields, reason):
     outcome = provision(ask(strategy(), "a", **fields))
 
     assert_refused(outcome, NOT_FOUND, reason)
-    assert UnattributedAttempts.objects.get().reason == reason
+    assert RejectedRequest.objects.get().reason == reason
 
 
 def test_key_is_taken_by_case():

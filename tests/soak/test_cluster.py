@@ -1,4 +1,4 @@
-"""A cluster under load while twins ask at two doors, bridges and broker die, and the database goes away.
+"""A cluster under load while twins ask at two sources, bridges and broker die, and the database goes away.
 
 Each test has a small run among all tests and a large one that `make soak` runs, which prints what devices had to do again.
 """
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.doors import Answer, Door, doors_at
 from tests.support.fleet import Fleet
 from tests.support.postgres import own_postgres
 from tests.support.processes import wait_for
+from tests.support.sources import Answer, Source, sources_at
 
 AT_ONCE = 96
 # One device in so many is asked for twice, as a copy of it would.
@@ -39,21 +39,21 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 
 
 async def ask_all(cluster: Cluster, profile: dict[str, str], count: int) -> dict[str, list[Answer]]:
-    """Return the answers by device name: one, or for a fifth of the devices two, from two doors at once."""
+    """Return the answers by device name: one, or for a fifth of the devices two, from two sources at once."""
     answers: dict[str, list[Answer]] = {}
     choice = random.Random(count)
     at_once = asyncio.Semaphore(AT_ONCE)
 
-    async def ask(name: str, doors: list[Door]) -> None:
+    async def ask(name: str, sources: list[Source]) -> None:
         pair = {"provisionDeviceKey": profile["key"], "provisionDeviceSecret": profile["secret"]}
         body = json.dumps(pair | {"deviceName": name}).encode()
         async with at_once, asyncio.timeout(ANSWERED_WITHIN_S):
-            answers[name] = await asyncio.gather(*(door.ask(name, body) for door in doors))
+            answers[name] = await asyncio.gather(*(source.ask(name, body) for source in sources))
 
-    async with doors_at(cluster.ports) as doors, asyncio.TaskGroup() as group:
+    async with sources_at(cluster.ports) as sources, asyncio.TaskGroup() as group:
         for number in range(count):
             twin = number % TWIN_EVERY == 0
-            group.create_task(ask(f"{profile['id']}-{number}", choice.sample(doors, 2 if twin else 1)))
+            group.create_task(ask(f"{profile['id']}-{number}", choice.sample(sources, 2 if twin else 1)))
     return answers
 
 
@@ -129,7 +129,7 @@ def test_database_that_goes_away_costs_no_success_and_is_told_clearly(cluster: C
     processes = cluster.pids()
 
     with Fleet(cluster.ports, profile, at_once=8, timeout_s=PATIENCE_S) as fleet:
-        wait_for(lambda: len(fleet.last_success) == 5, "every door to be in use")
+        wait_for(lambda: len(fleet.last_success) == 5, "every source to be in use")
         cluster.postgres.stop()
         assert_recovers(cluster, fleet)
 
@@ -138,7 +138,7 @@ def test_database_that_goes_away_costs_no_success_and_is_told_clearly(cluster: C
         wait_for(lambda: time.monotonic() - gone > away_s, "the outage to last")
         assert_recovers(cluster, fleet)
 
-    told = {(one.door, one.answer.code, one.answer.wait_s) for one in fleet.troubles if one.answer}
+    told = {(one.source, one.answer.code, one.answer.wait_s) for one in fleet.troubles if one.answer}
     print(f"{len(fleet.answers)} devices asked {fleet.tries} times; again because of {dict(fleet.retries())}")
     assert told == {("web1", "503", 5), ("web2", "503", 5), ("coap1", "5.03", 5), ("coap2", "5.03", 5)}
     assert [one.error for one in fleet.troubles if not one.answer] == []
@@ -147,7 +147,7 @@ def test_database_that_goes_away_costs_no_success_and_is_told_clearly(cluster: C
 
 
 def assert_recovers(cluster: Cluster, fleet: Fleet) -> None:
-    """Start PostgreSQL; within 5 s of its return every door serves, and nobody who asked before that waits any more."""
+    """Start PostgreSQL; within 5 s of its return every source serves, and nobody who asked before that waits any more."""
     cluster.postgres.start()
     back = time.monotonic()
     wait_for(

@@ -9,10 +9,10 @@ from typing import Self
 import psutil
 
 from tests.support.databases import installation
-from tests.support.doors import Ports
 from tests.support.mosquitto import Mosquitto
 from tests.support.postgres import Postgres
 from tests.support.processes import Server, free_port, listens, wait_for
+from tests.support.sources import Ports
 from tests.support.web import ROOT, create_profile, manage
 
 DATABASE = "firstlight"
@@ -115,7 +115,7 @@ class Cluster:
     def _is_ready(self) -> bool:
         for name, server in self.servers.items():
             assert server.alive, f"{name} ended:\n{server.output()[-2000:]}"
-        beats = self.postgres.psql(DATABASE, "SELECT instance FROM transports_heartbeat WHERE ready").splitlines()
+        beats = self.postgres.psql(DATABASE, "SELECT instance FROM operations_heartbeat WHERE ready").splitlines()
         beating = {server.process.pid for server in self.servers.values()} & {_pid(instance) for instance in beats}
         return len(beating) == 2 * len(self._numbers) and all(listens(port) for port in self.http_ports)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from tests.support.doors import Answer, Door, Ports, doors_at
+from tests.support.sources import Answer, Ports, Source, sources_at
 
 # Between two tries of a device that was told to come again, or found nobody.
 PAUSE_S = 0.2
@@ -22,7 +22,7 @@ class Trouble:
     Asked and over are moments of time.monotonic.
     """
 
-    door: str
+    source: str
     asked_at: float
     over_at: float
     answer: Answer | None
@@ -32,7 +32,7 @@ class Trouble:
 class Fleet:
     """Devices in a thread of their own. Entered, it asks; left, it stops asking and finishes what is under way.
 
-    `at_once` devices ask at every door of those in `only`, each for `timeout_s` before it tries again. Without `count` there
+    `at_once` devices ask at every source of those in `only`, each for `timeout_s` before it tries again. Without `count` there
     is always another device, until the fleet is told to stop.
     """
 
@@ -50,7 +50,7 @@ class Fleet:
         self.troubles: list[Trouble] = []
         self.tries = 0
         self.last_success: dict[str, float] = {}
-        self._asked_at: dict[str, tuple[Door, float]] = {}
+        self._asked_at: dict[str, tuple[Source, float]] = {}
         self._ports, self._profile = ports, profile
         self._at_once, self._timeout_s, self._only = at_once, timeout_s, only
         self._names = self._numbered(count)
@@ -72,12 +72,12 @@ class Fleet:
         self._thread.join()
 
     def waiting_since(self, moment: float) -> list[str]:
-        """Return the doors at which devices wait that asked before `moment`, in the time of time.monotonic."""
-        return [door.name for door, asked_at in list(self._asked_at.values()) if asked_at < moment]
+        """Return the sources at which devices wait that asked before `moment`, in the time of time.monotonic."""
+        return [source.name for source, asked_at in list(self._asked_at.values()) if asked_at < moment]
 
     def retries(self) -> Counter[str]:
         """Return how often devices had to ask again, by the reason."""
-        return Counter(f"{one.door}: {one.error or one.answer.code}" for one in self.troubles)
+        return Counter(f"{one.source}: {one.error or one.answer.code}" for one in self.troubles)
 
     def _numbered(self, count: int | None) -> Iterator[str]:
         number = 0
@@ -86,33 +86,33 @@ class Fleet:
             number += 1
 
     async def _run(self) -> None:
-        async with doors_at(self._ports) as doors, asyncio.TaskGroup() as group:
-            for door in doors:
-                if door.name.startswith(self._only):
+        async with sources_at(self._ports) as sources, asyncio.TaskGroup() as group:
+            for source in sources:
+                if source.name.startswith(self._only):
                     for _ in range(self._at_once):
-                        group.create_task(self._serve(door))
+                        group.create_task(self._serve(source))
 
-    async def _serve(self, door: Door) -> None:
+    async def _serve(self, source: Source) -> None:
         for name in self._names:
             while name not in self.answers and not self._giving_up:
-                await self._try(door, name)
+                await self._try(source, name)
 
-    async def _try(self, door: Door, name: str) -> None:
+    async def _try(self, source: Source, name: str) -> None:
         self.tries += 1
         asked_at = time.monotonic()
-        self._asked_at[name] = door, asked_at
+        self._asked_at[name] = source, asked_at
         answer, error = None, ""
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await door.ask(name, self._body(name))
+                answer = await source.ask(name, self._body(name))
         except OSError as err:  # TimeoutError is one
             error = type(err).__name__
         del self._asked_at[name]
         if answer and answer.status == "SUCCESS":
             self.answers[name] = answer
-            self.last_success[door.name] = time.monotonic()
+            self.last_success[source.name] = time.monotonic()
         else:
-            self.troubles.append(Trouble(door.name, asked_at, time.monotonic(), answer, error))
+            self.troubles.append(Trouble(source.name, asked_at, time.monotonic(), answer, error))
             await asyncio.sleep(PAUSE_S)
 
     def _body(self, name: str) -> bytes:

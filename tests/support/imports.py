@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from devices.imports.choices import Verdict
-from devices.imports.columns import Column, mapped
-from devices.imports.decisions import Decision
-from devices.imports.engine import Order, import_file
-from devices.imports.files import detect
-from devices.imports.reading import Records
+from imports.choices import Verdict
+from imports.columns import Column, mapped
+from imports.csv.file_format import detect
+from imports.csv.records import Records
+from imports.pipeline import ImportSpec, import_file
+from imports.planner import Decision
 from profiles.models import DeviceProfile
 from profiles.services import profile_create
 
@@ -37,8 +37,8 @@ def import_text(
     form = detect(io.BytesIO(content))
     columns = mapped(Records(io.BytesIO(content), form).headers, said)
     decisions: list[Decision] = []
-    order = Order(form, columns, profile, update=update, dry_run=dry_run)
-    import_file(io.BytesIO(content), order, told=lambda chunk: decisions.extend(chunk.decisions))
+    order = ImportSpec(form, columns, profile, update=update, dry_run=dry_run)
+    import_file(io.BytesIO(content), order, on_commit=lambda chunk: decisions.extend(chunk.decisions))
     return decisions
 
 

@@ -44,13 +44,13 @@ def main() -> None:
     django.setup()
     from provisioning.choices import Transport
     from provisioning.group_commit import group_commit
-    from transports.exchange import exchange
+    from transports.handler import handle
 
     bodies = [json.dumps(fields).encode() for fields in json.loads(sys.stdin.readline())]
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    replies = [exchange(body, Transport.HTTP, "192.0.2.1") for body in bodies]
+    replies = [handle(body, Transport.HTTP, "192.0.2.1") for body in bodies]
     sys.stdout.write(json.dumps([json.loads(reply.result(60).body) for reply in replies]))
     group_commit.close()
 

@@ -124,7 +124,7 @@ class Stack:
     def beats(self, name: str) -> set[int]:
         """Return the ids of the processes that have a heartbeat that says ready."""
         code = (
-            "from transports.models import Heartbeat;"
+            "from operations.models import Heartbeat;"
             f"print(*Heartbeat.objects.filter(process='{name}', ready=True).values_list('instance', flat=True))"
         )
         return {int(re.findall(r":(\d+)-", instance)[0]) for instance in self.manage("shell", "-v0", "-c", code).split()}

@@ -12,6 +12,8 @@ from aiocoap import Code, Message
 from aiocoap.error import BadRequest, ConstructionRenderableError
 from cachetools import TTLCache
 
+from transports.errors import BodyTooLarge
+
 # RFC 7252 section 4.8.2, MAX_TRANSMIT_WAIT: after so long without a block its sender has given up.
 TRANSFER_LIFETIME_S = 93.0
 UPLOADS_BYTES = 16 * 1024 * 1024
@@ -41,10 +43,6 @@ class BlockMissing(ConstructionRenderableError):
 
     code = Code.REQUEST_ENTITY_INCOMPLETE
     message = "A block is missing. Begin again with the first one."
-
-
-class BodyTooLarge(Exception):
-    """The body has more bytes than a request may have."""
 
 
 class Uploads:

@@ -13,14 +13,14 @@ from aiocoap.resource import Resource
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from devices.authentication import AuthenticationFailed, TokenShown, authenticate
+from devices.authentication import AuthenticationFailed, PresentedToken, authenticate
 from devices.models import Device
 from provisioning.choices import Transport
 from provisioning.errors import Unavailable
-from transports.coap.database import DatabaseThreads
 from transports.codecs.device_data import BadDeviceData
+from transports.database_threads import DatabaseThreads
 from transports.device_data import take_attributes, take_telemetry
-from transports.exchange import Reply, ReplyKind, exchange, too_large, unavailable
+from transports.handler import Reply, ReplyKind, handle, too_large, unavailable
 
 CODE = {
     ReplyKind.SUCCESS: Code.CREATED,
@@ -47,7 +47,7 @@ class ProvisionResource(DeviceResource):
     """POST /api/v1/provision: a device asks for credentials."""
 
     async def render_post(self, request: Message) -> Message:
-        return message(await asyncio.wrap_future(exchange(request.payload, Transport.COAP, address(request.remote))))
+        return message(await asyncio.wrap_future(handle(request.payload, Transport.COAP, address(request.remote))))
 
     def too_large(self, request: Message) -> Message:
         return message(too_large(Transport.COAP, address(request.remote)))
@@ -66,7 +66,7 @@ class DeviceDataResource(DeviceResource):
         # A token that a device chose may have a slash.
         token = "/".join(request.opt.uri_path[2:-1])
         try:
-            await self._threads.run(partial(self._authenticate_and_take, TokenShown(token), request.payload))
+            await self._threads.run(partial(self._authenticate_and_take, PresentedToken(token), request.payload))
         except AuthenticationFailed:
             raise Unauthorized from None
         except BadDeviceData as err:
@@ -75,7 +75,7 @@ class DeviceDataResource(DeviceResource):
             return message(unavailable())
         return Message(code=Code.CREATED)
 
-    def _authenticate_and_take(self, shown: TokenShown, body: bytes) -> None:
+    def _authenticate_and_take(self, shown: PresentedToken, body: bytes) -> None:
         self.take(authenticate(shown), body)
 
 

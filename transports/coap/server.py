@@ -4,13 +4,13 @@ import asyncio
 import logging
 import signal
 
+from core.log_throttle import OncePerMinute
+from operations.choices import Process
+from operations.heartbeat import Beating
 from provisioning.group_commit import group_commit
-from transports.choices import Process
-from transports.coap.database import DatabaseThreads
 from transports.coap.endpoint import LOGGER, listen
 from transports.coap.site import Site
-from transports.coap.sparing_log import OncePerMinute
-from transports.heartbeat import Beating
+from transports.database_threads import DatabaseThreads
 
 log = logging.getLogger(__name__)
 

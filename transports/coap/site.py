@@ -9,9 +9,10 @@ from aiocoap.numbers.optionnumbers import OptionNumber
 from aiocoap.pipe import Pipe
 from django.conf import settings
 
-from transports.coap.blocks import BodyTooLarge, Downloads, Uploads
-from transports.coap.database import DatabaseThreads
+from transports.coap.blocks import Downloads, Uploads
 from transports.coap.resources import AttributesResource, CoreResource, DeviceResource, ProvisionResource, TelemetryResource
+from transports.database_threads import DatabaseThreads
+from transports.errors import BodyTooLarge
 
 PROXY = {OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME}
 # RFC 7252 section 5.4.1: a critical option that we do not know makes the request a bad one. Accept is known and not
@@ -38,17 +39,17 @@ class Site:
         self._provision = ProvisionResource()
         self._core = CoreResource()
         self._device_data = {"telemetry": TelemetryResource(threads), "attributes": AttributesResource(threads)}
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._inflight: set[asyncio.Task[None]] = set()
 
     async def render_to_pipe(self, pipe: Pipe) -> None:
         """Answer the request in `pipe`. What is raised becomes the answer, by aiocoap."""
         task = asyncio.current_task()
         assert task is not None
-        self._in_hand.add(task)
+        self._inflight.add(task)
         try:
             pipe.add_response(await self.answer(pipe.request), is_last=True)
         finally:
-            self._in_hand.discard(task)
+            self._inflight.discard(task)
 
     async def answer(self, request: Message) -> Message:
         """Return the answer to `request`. Raises RenderableError, which is an answer too."""
@@ -79,8 +80,8 @@ class Site:
 
     async def finish(self, timeout_s: float) -> None:
         """Return when all that is in hand has been answered, at the latest after `timeout_s`."""
-        if self._in_hand:
-            await asyncio.wait(self._in_hand, timeout=timeout_s)
+        if self._inflight:
+            await asyncio.wait(self._inflight, timeout=timeout_s)
 
 
 def _check_options(request: Message) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from profiles.text import has_control_characters
+from core.text import has_control_characters
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
 
@@ -48,15 +48,19 @@ class RequestTooLarge(MalformedRequest):
     """A request of more than MAX_REQUEST_BYTES."""
 
 
-def told(outcome: ProvisionOutcome) -> str:
+def failure_text(outcome: ProvisionOutcome) -> str:
     """Return the text of a failure for the device."""
     if outcome.reason == Reason.TOO_MANY_GUESSES:
         return "Too many requests with a wrong key or secret. Try again later."
     return STATUS_TEXTS[outcome.status]
 
 
-def idempotency_problem(key: str) -> str:
-    """Return what is wrong with an idempotency key, "" when nothing is (architecture.md, *Retries*)."""
-    if not MIN_IDEMPOTENCY_KEY <= len(key) <= MAX_IDEMPOTENCY_KEY or has_control_characters(key):
-        return f"The idempotency key needs {MIN_IDEMPOTENCY_KEY} to {MAX_IDEMPOTENCY_KEY} characters, without control characters."
-    return ""
+def merged_idempotency_key(in_body: str | None, from_transport: str | None, codec: Codec) -> str | None:
+    """Return the idempotency key of a request, wherever it was given (docs/protocol.md, *Retries*). Raises MalformedRequest."""
+    if in_body is not None and from_transport is not None and in_body != from_transport:
+        raise MalformedRequest("idempotencyKey and the header Idempotency-Key differ.", codec)
+    key = from_transport if in_body is None else in_body
+    if key is not None and (not MIN_IDEMPOTENCY_KEY <= len(key) <= MAX_IDEMPOTENCY_KEY or has_control_characters(key)):
+        text = f"The idempotency key needs {MIN_IDEMPOTENCY_KEY} to {MAX_IDEMPOTENCY_KEY} characters, without control characters."
+        raise MalformedRequest(text, codec)
+    return key

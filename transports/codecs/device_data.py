@@ -5,13 +5,13 @@ Source of the forms: protocol.md, *With the credentials afterwards*.
 
 import json
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from django.utils import timezone
 
+from core.json_values import json_problem, no_constant
+from core.text import MAX_TEXT_LENGTH
 from devices.services import Reading
-from profiles.json_values import json_problem
-from profiles.text import MAX_TEXT_LENGTH
 
 MAX_KEYS = 1_000
 
@@ -67,7 +67,7 @@ def _time(milliseconds: Any) -> datetime:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(body.decode("utf-8-sig"), parse_constant=no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise BadDeviceData("The body is not valid JSON.") from None
 
@@ -77,7 +77,3 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError("out of range")
     return number
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")

@@ -1,13 +1,14 @@
 """The JSON form of requests and answers (protocol.md, *Request* and *Response*)."""
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
+from core.json_values import no_constant
 from devices.choices import CredentialsType
 from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certificate
 from provisioning.choices import ProvisionStatus
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
-from transports.codecs.base import MalformedRequest, NotThisFormat, idempotency_problem, told
+from transports.codecs.base import MalformedRequest, NotThisFormat, failure_text, merged_idempotency_key
 
 LWM2M = "LWM2M_CREDENTIALS"
 
@@ -39,13 +40,13 @@ class JsonCodec:
             credentials=fields.credentials(credentials_type),
             lwm2m=credentials_type == LWM2M,
             gateway=fields.flag("gateway"),
-            idempotency_key=fields.idempotency_key(idempotency_key),
+            idempotency_key=merged_idempotency_key(fields.text("idempotencyKey"), idempotency_key, self),
         )
 
     def encode(self, outcome: ProvisionOutcome) -> bytes:
         """Return the answer as JSON text."""
         if outcome.status != ProvisionStatus.SUCCESS or outcome.credentials is None:
-            return _failure(outcome.status, told(outcome))
+            return _failure(outcome.status, failure_text(outcome))
         answer: dict[str, Any] = {
             "status": outcome.status.value,
             "provisionDeviceStatus": outcome.status.value,
@@ -60,11 +61,7 @@ class JsonCodec:
         return _failure(ProvisionStatus.FAILURE, text)
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise NotThisFormat(f"The body is not valid JSON: {name} is not a JSON value.")
-
-
-_DECODER = json.JSONDecoder(parse_int=_NumberText, parse_float=_NumberText, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_int=_NumberText, parse_float=_NumberText, parse_constant=no_constant)
 
 
 def parse_json(body: bytes) -> Any:
@@ -76,6 +73,8 @@ def parse_json(body: bytes) -> Any:
         raise NotThisFormat("The body is neither UTF-8 text nor a ProvisionDeviceRequestMsg.") from None
     except json.JSONDecodeError as err:
         raise NotThisFormat(f"The body is not valid JSON: {err.msg} at line {err.lineno}, column {err.colno}.") from None
+    except ValueError as err:
+        raise NotThisFormat(f"The body is not valid JSON: {err}") from None
     except RecursionError:
         raise NotThisFormat("The body is nested too deeply.") from None
 
@@ -137,15 +136,6 @@ class _Fields:
             case CredentialsType.ACCESS_TOKEN if token:
                 return AccessToken(token)
         return None
-
-    def idempotency_key(self, from_transport: str | None) -> str | None:
-        key = self.text("idempotencyKey")
-        if key is not None and from_transport is not None and key != from_transport:
-            raise self._malformed("idempotencyKey and the header Idempotency-Key differ.")
-        key = from_transport if key is None else key
-        if key is not None and (problem := idempotency_problem(key)):
-            raise self._malformed(problem)
-        return key
 
     def _malformed(self, text: str) -> MalformedRequest:
         return MalformedRequest(text, self._codec)

@@ -9,7 +9,7 @@ from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certifi
 from provisioning.choices import ProvisionStatus
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
 from transports.codecs import provision_pb2 as wire
-from transports.codecs.base import MalformedRequest, NotThisFormat, idempotency_problem
+from transports.codecs.base import MalformedRequest, NotThisFormat, merged_idempotency_key
 from transports.codecs.json_codec import credentials_value
 
 _STATUS = {
@@ -44,16 +44,16 @@ class ProtobufCodec:
             raise NotThisFormat("The body is no ProvisionDeviceRequestMsg with a key and a secret.")
         if message.credentialsType not in wire.CredentialsType.values():
             raise MalformedRequest("credentialsType is unknown.", self)
-        shown = message.provisionDeviceCredentialsMsg
+        presented = message.provisionDeviceCredentialsMsg
         return ProvisionRequest(
             origin=origin,
-            key=shown.provisionDeviceKey,
-            secret=shown.provisionDeviceSecret,
+            key=presented.provisionDeviceKey,
+            secret=presented.provisionDeviceSecret,
             device_name=message.deviceName or None,
             credentials=_credentials(message),
             lwm2m=message.credentialsType == wire.LWM2M_CREDENTIALS,
             gateway=message.gateway,
-            idempotency_key=self._idempotency_key(message, idempotency_key),
+            idempotency_key=merged_idempotency_key(message.idempotencyKey or None, idempotency_key, self),
         )
 
     def encode(self, outcome: ProvisionOutcome) -> bytes:
@@ -68,15 +68,6 @@ class ProtobufCodec:
     def encode_error(self, text: str) -> bytes:
         """Return FAILURE; the message has no room for `text`."""
         return wire.ProvisionDeviceResponseMsg(status=wire.FAILURE).SerializeToString()
-
-    def _idempotency_key(self, message: wire.ProvisionDeviceRequestMsg, from_transport: str | None) -> str | None:
-        in_body = message.idempotencyKey or None
-        if in_body and from_transport and in_body != from_transport:
-            raise MalformedRequest("idempotencyKey and the header Idempotency-Key differ.", self)
-        key = from_transport if in_body is None else in_body
-        if key is not None and (problem := idempotency_problem(key)):
-            raise MalformedRequest(problem, self)
-        return key
 
 
 def _credentials(message: wire.ProvisionDeviceRequestMsg) -> Credentials | None:

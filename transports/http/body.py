@@ -3,13 +3,11 @@
 from django.conf import settings
 from django.http import HttpRequest
 
+from transports.errors import BodyTooLarge
+
 # What is read beyond the limit and thrown away, so that a client which sends its whole body first still reads the answer.
 DRAINED_BYTES = 1024 * 1024
 CHUNK_BYTES = 64 * 1024
-
-
-class BodyTooLarge(Exception):
-    """The body has more than MAX_REQUEST_BYTES."""
 
 
 def read_body(request: HttpRequest) -> bytes:

@@ -12,15 +12,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from devices.authentication import AuthenticationFailed, TokenShown, authenticate
+from devices.authentication import AuthenticationFailed, PresentedToken, authenticate
 from devices.models import Device
 from provisioning.choices import Transport
 from transports.codecs import JSON
 from transports.codecs.device_data import BadDeviceData
 from transports.device_data import take_attributes, take_telemetry
-from transports.exchange import Reply, ReplyKind, exchange, too_large, unavailable
+from transports.errors import BodyTooLarge
+from transports.handler import Reply, ReplyKind, handle, too_large, unavailable
 from transports.http.addresses import client_address
-from transports.http.body import BodyTooLarge, read_body
+from transports.http.body import read_body
 
 STATUS = {
     ReplyKind.SUCCESS: HTTPStatus.OK,
@@ -75,7 +76,7 @@ class ProvisionView(DeviceView):
         except BodyTooLarge:
             return response(too_large(Transport.HTTP, address))
         key = plain.META.get("HTTP_IDEMPOTENCY_KEY")
-        return response(exchange(body, Transport.HTTP, address, idempotency_key=key).result())
+        return response(handle(body, Transport.HTTP, address, idempotency_key=key).result())
 
 
 class DeviceDataView(DeviceView):
@@ -87,7 +88,7 @@ class DeviceDataView(DeviceView):
 
     def post(self, request: Request, token: str) -> HttpResponse:
         try:
-            device = authenticate(TokenShown(token))
+            device = authenticate(PresentedToken(token))
             self.take(device, read_body(request._request))
         except AuthenticationFailed:
             return HttpResponse(status=HTTPStatus.UNAUTHORIZED, content_type="text/plain")

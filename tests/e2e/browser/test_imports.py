@@ -15,7 +15,7 @@ def begin(page: Page, path, profile: str) -> None:
     """Upload the list at `path` and go to its columns."""
     # The first of those so named: the one in the navigation.
     page.get_by_role("link", name="Imports").first.click()
-    page.goto("/admin/devices/importjob/add/")
+    page.goto("/admin/imports/importjob/add/")
     page.locator("#id_file").set_input_files(path)
     page.get_by_label("Profile").select_option(label=profile)
     page.get_by_role("button", name="Upload", exact=True).click()
@@ -117,7 +117,7 @@ def test_columns_and_result_fit_a_narrow_screen_and_the_dark(open_window, stack,
     path.write_text("name,token,label\nN1,,x\n,,y\n")
     window = open_window(width=390, scheme="dark")
     page = window.login("Operator")
-    page.goto("/admin/devices/importjob/add/")
+    page.goto("/admin/imports/importjob/add/")
     page.locator("#id_file").set_input_files(path)
     page.get_by_label("Profile").select_option(label="narrow")
     page.get_by_role("button", name="Upload", exact=True).click()

@@ -150,7 +150,7 @@ def test_try_it_shows_an_operator_no_secret_of_the_profile(open_window):
 def test_one_click_adds_a_device_and_another_resets_it(window, stack):
     window.login("Administrator")
     page = window.page
-    pair = make_profile(window, "Mend", PRE_PROVISIONED)
+    pair = make_profile(window, "Fix", PRE_PROVISIONED)
     assert provision(stack, "HTTP", *pair, "mend-1")["status"] == "FAILURE"
 
     page.goto("/admin/provisioning/provisionattempt/?q=mend-1")

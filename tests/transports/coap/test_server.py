@@ -60,7 +60,7 @@ def test_place_that_cannot_be_listened_on_ends_with_one_sentence(service, variab
 
 def test_heartbeat_says_ready_and_where(service):
     def beats():
-        return service.rows("SELECT note FROM transports_heartbeat WHERE process = 'coap' AND ready")
+        return service.rows("SELECT note FROM operations_heartbeat WHERE process = 'coap' AND ready")
 
     wait_for(beats, "the heartbeat")
     assert beats() == [f"listening on 127.0.0.1, port {service.port}"]
@@ -100,7 +100,7 @@ def test_signal_finishes_what_is_in_hand(make_service, sent):
     assert code == 0, service.server.output()
     assert "Traceback" not in service.server.output()
     assert (service.devices("last"), service.devices("too late")) == (1, 0)
-    assert service.rows("SELECT count(*) FROM transports_heartbeat WHERE process = 'coap'") == ["0"]
+    assert service.rows("SELECT count(*) FROM operations_heartbeat WHERE process = 'coap'") == ["0"]
 
 
 def test_database_away_answers_5_03_and_recovers_without_restart(make_service):

@@ -5,9 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from operations.metrics import MetricsPortUnusable
 from transports.coap.endpoint import PortTaken
 from transports.coap.server import run
-from transports.metrics import MetricsPortUnusable
 
 
 class Command(BaseCommand):

@@ -6,15 +6,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from operations.choices import Process
+from operations.heartbeat import Beating
 from provisioning.group_commit import group_commit
-from transports.choices import Process
-from transports.exchange import exchange
-from transports.heartbeat import Beating
-from transports.mqtt import identity
-from transports.mqtt.answers import Answering
-from transports.mqtt.bridge import Bridge
+from transports.handler import handle
+from transports.mqtt.bridge import identity
+from transports.mqtt.bridge.bridge import Bridge
+from transports.mqtt.bridge.connection import Account
+from transports.mqtt.bridge.reply_policy import ReplyPolicy
 from transports.mqtt.broker_address import bridge_address, device_address
-from transports.mqtt.connection import Account
 from transports.mqtt.topics import Topics
 
 
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         )
         beating = Beating(Process.MQTT_BRIDGE)
         beating.start()
-        answering = Answering(topics, settings.MQTT_ALLOW_SHARED_RESPONSES, exchange, addressed=settings.MQTT_EMBEDDED_BROKER)
+        answering = ReplyPolicy(topics, settings.MQTT_ALLOW_SHARED_RESPONSES, handle, addressed=settings.MQTT_EMBEDDED_BROKER)
         bridge = Bridge(account, device_address(), answering, beating)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: bridge.stop())

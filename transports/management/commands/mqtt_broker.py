@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from transports.metrics import MetricsPortUnusable
+from operations.metrics import MetricsPortUnusable
 from transports.mqtt.broker.run import listening_socket, run
 
 

@@ -9,34 +9,34 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
 from devices.authentication import AuthenticationFailed, MqttConnect, authenticate
-from transports.mqtt.broker.clients import Bridge, Client, KnownDevice, Provisioner
+from transports.mqtt.broker.broker_state import BrokerState
+from transports.mqtt.broker.clients import BridgeClient, Client, DeviceClient, ProvisioningClient
 from transports.mqtt.broker.connect import Connect, Refused
-from transports.mqtt.broker.hub import Hub
 
 PROVISION = "provision"
 
 
-async def admit(connect: Connect, hub: Hub) -> Client:
+async def admit(connect: Connect, state: BrokerState) -> Client:
     """Return the client that has sent `connect`. Raises Refused."""
-    client = await _identified(connect, hub)
+    client = await _identified(connect, state)
     if connect.will and not client.may_publish(connect.will.topic):
         raise Refused(NOT_AUTHORIZED, "a will for a topic that it may not publish to")
     return client
 
 
-async def _identified(connect: Connect, hub: Hub) -> Client:
+async def _identified(connect: Connect, state: BrokerState) -> Client:
     if _is_bridge(connect):
-        return _bridge(connect, hub)
+        return _bridge(connect, state)
     if PROVISION in (connect.username, connect.client_id):
-        return Provisioner(hub, name=connect.client_id, address=connect.address)
+        return ProvisioningClient(state, name=connect.client_id, address=connect.address)
     shown = MqttConnect(client_id=connect.client_id, username=connect.username, password=connect.password)
     try:
-        device = await hub.database.run(authenticate, shown)
+        device = await state.database.run(authenticate, shown)
     except AuthenticationFailed as err:
         raise Refused(NOT_AUTHORIZED, str(err)) from None
     except (DatabaseError, InterfaceError) as err:
         raise Refused(SERVER_UNAVAILABLE, f"the database: {type(err).__name__}") from err
-    return KnownDevice(hub, device, shown)
+    return DeviceClient(state, device, shown)
 
 
 def _is_bridge(connect: Connect) -> bool:
@@ -45,11 +45,11 @@ def _is_bridge(connect: Connect) -> bool:
     return hmac.compare_digest(connect.password.encode(), settings.MQTT_BRIDGE_PASSWORD.encode())
 
 
-def _bridge(connect: Connect, hub: Hub) -> Bridge:
+def _bridge(connect: Connect, state: BrokerState) -> BridgeClient:
     asked = connect.properties
     if connect.speaks_5:
         resume, kept_s = not asked.clean_start, float(asked.session_expiry_s)
     else:
         resume, kept_s = not connect.clean, 0.0 if connect.clean else math.inf
     client_id = connect.client_id or secrets.token_hex(8)
-    return Bridge(hub, client_id, resume=resume, kept_s=kept_s, window=asked.receive_maximum)
+    return BridgeClient(state, client_id, resume=resume, kept_s=kept_s, window=asked.receive_maximum)

@@ -16,7 +16,7 @@ from devices.models import Device
 from transports.codecs.device_data import BadDeviceData
 from transports.device_data import take_attributes, take_telemetry
 from transports.mqtt.broker import mqtt5
-from transports.mqtt.broker.hub import Hub
+from transports.mqtt.broker.broker_state import BrokerState
 from transports.mqtt.broker.requests import Request
 from transports.mqtt.broker.topics import ATTRIBUTES, OWN, REQUEST, RESPONSE, TELEMETRY
 from transports.mqtt.client_ids import joined_client_id
@@ -39,7 +39,7 @@ class Disconnected(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class PublishedMessage:
     """What a client published. `acknowledge` takes a reason code of MQTT 5; at QoS 0 it does nothing."""
 
     topic: str
@@ -49,7 +49,7 @@ class Message:
     acknowledge: Callable[[int], None] = field(default=lambda _reason: None, repr=False)
 
 
-class Link(ABC):
+class ClientLink(ABC):
     """The connection, as a client's rules see it."""
 
     @abstractmethod
@@ -67,7 +67,7 @@ class Client(ABC):
     # The connection is closed when the client has published and subscribed nothing for so long.
     idle_s: float | None = None
 
-    def opened(self, link: Link) -> bool:
+    def opened(self, link: ClientLink) -> bool:
         """Begin, just before the CONNACK. Return whether the client's session stood already."""
         self.link = link
         return False
@@ -82,7 +82,7 @@ class Client(ABC):
     def may_publish(self, topic: str) -> bool: ...
 
     @abstractmethod
-    async def take(self, message: Message) -> None:
+    async def take(self, message: PublishedMessage) -> None:
         """Take a message on a topic that the client may publish to. Raises Disconnected."""
 
     @abstractmethod
@@ -96,11 +96,11 @@ class Client(ABC):
         """Take the PUBACK for a message that was sent to this client."""
 
 
-class Provisioner(Client):
+class ProvisioningClient(Client):
     """A device that asks for credentials. It hears the answers to its own requests and nothing else, subscribed or not."""
 
-    def __init__(self, hub: Hub, *, name: str, address: str) -> None:
-        self._hub, self._address = hub, address
+    def __init__(self, state: BrokerState, *, name: str, address: str) -> None:
+        self._state, self._address = state, address
         self.key = secrets.token_hex(8)
         self.client_id = joined_client_id(self.key, address)
         self.idle_s = settings.MQTT_PROVISION_IDLE_S
@@ -114,23 +114,23 @@ class Provisioner(Client):
         self._waiting = 0
         self._counted = 0
 
-    def opened(self, link: Link) -> bool:
-        self._hub.provisioners[self.key] = self
+    def opened(self, link: ClientLink) -> bool:
+        self._state.provisioning_clients[self.key] = self
         return super().opened(link)
 
     def closed(self) -> None:
-        self._hub.provisioners.pop(self.key, None)
+        self._state.provisioning_clients.pop(self.key, None)
 
     def may_publish(self, topic: str) -> bool:
         return topic == REQUEST or topic in self._own_request_topics
 
-    async def take(self, message: Message) -> None:
+    async def take(self, message: PublishedMessage) -> None:
         if self._waiting >= MAX_ASKED:
             raise Disconnected(mqtt5.QUOTA_EXCEEDED, "too many requests without waiting for their answers")
         self._own_topic = self._own_request_topics.get(message.topic, self._own_topic)
-        topic = self._hub.request_topic.topic(joined_client_id(self.key, self._address, self._noted(message.properties)))
+        topic = self._state.request_topic.topic(joined_client_id(self.key, self._address, self._noted(message.properties)))
         self._waiting += 1
-        if not self._hub.requests.offer(Request(topic, message.body, lambda: self._done(message))):
+        if not self._state.requests.offer(Request(topic, message.body, lambda: self._done(message))):
             raise Disconnected(mqtt5.QUOTA_EXCEEDED, "no room for another request")
 
     def subscribe(self, topic_filter: str, qos: int) -> int:
@@ -167,18 +167,18 @@ class Provisioner(Client):
         self._asked[str(self._counted)] = properties
         return str(self._counted)
 
-    def _done(self, message: Message) -> None:
+    def _done(self, message: PublishedMessage) -> None:
         self._waiting -= 1
         message.acknowledge(mqtt5.SUCCESS)
 
 
-class KnownDevice(Client):
+class DeviceClient(Client):
     """A device with credentials. It reports about itself; nothing is ever published to it."""
 
     TAKES: ClassVar[dict[str, Callable[[Device, bytes], None]]] = {TELEMETRY: take_telemetry, ATTRIBUTES: take_attributes}
 
-    def __init__(self, hub: Hub, device: Device, shown: MqttConnect) -> None:
-        self._hub, self._shown = hub, shown
+    def __init__(self, state: BrokerState, device: Device, shown: MqttConnect) -> None:
+        self._state, self._shown = state, shown
         # Of its own for every connection without a client id: nothing to take over.
         self.client_id = shown.client_id or secrets.token_hex(8)
         self.key = f"{device.pk} {self.client_id}"
@@ -186,14 +186,14 @@ class KnownDevice(Client):
     def may_publish(self, topic: str) -> bool:
         return topic.startswith(OWN)
 
-    async def take(self, message: Message) -> None:
+    async def take(self, message: PublishedMessage) -> None:
         take = self.TAKES.get(message.topic)
         if take is None:
             # What this server has no use for, e.g. the RPC by which tb-mqtt-client asks for limits.
             message.acknowledge(mqtt5.NO_MATCHING_SUBSCRIBERS)
             return
         try:
-            message.acknowledge(await self._hub.database.run(self._keep, take, message.body))
+            message.acknowledge(await self._state.database.run(self._keep, take, message.body))
         except AuthenticationFailed:
             raise Disconnected(mqtt5.NOT_AUTHORIZED, "its credentials are no longer good") from None
         except (DatabaseError, InterfaceError) as err:
@@ -214,35 +214,35 @@ class KnownDevice(Client):
         return mqtt5.SUCCESS
 
 
-class Bridge(Client):
+class BridgeClient(Client):
     """A bridge of ours: it takes requests and answers them."""
 
-    def __init__(self, hub: Hub, client_id: str, *, resume: bool, kept_s: float, window: int) -> None:
-        self._hub = hub
+    def __init__(self, state: BrokerState, client_id: str, *, resume: bool, kept_s: float, window: int) -> None:
+        self._state = state
         self._resume, self._window = resume, window
         # No longer than requests are kept.
         self._kept_s = min(kept_s, settings.MQTT_PROVISION_IDLE_S)
         self.client_id = client_id
         self.key = f"bridge {client_id}"
 
-    def opened(self, link: Link) -> bool:
+    def opened(self, link: ClientLink) -> bool:
         super().opened(link)
-        self._session, stood = self._hub.requests.open(self.client_id, link, resume=self._resume, window=self._window)
+        self._session, stood = self._state.requests.open(self.client_id, link, resume=self._resume, window=self._window)
         log.info("A bridge has connected")
         return stood
 
     def accepted(self) -> None:
-        self._hub.requests.again(self._session)
+        self._state.requests.again(self._session)
 
     def closed(self) -> None:
         log.info("A bridge has gone")
-        self._hub.requests.lost(self.client_id, self._session, self.link, kept_s=self._kept_s)
+        self._state.requests.lost(self.client_id, self._session, self.link, kept_s=self._kept_s)
 
     def may_publish(self, topic: str) -> bool:
-        return bool(self._hub.response_topic.client_id(topic))
+        return bool(self._state.response_topic.client_id(topic))
 
-    async def take(self, message: Message) -> None:
-        there = self._hub.answer(message.topic, message.body, message.qos)
+    async def take(self, message: PublishedMessage) -> None:
+        there = self._state.answer(message.topic, message.body, message.qos)
         message.acknowledge(mqtt5.SUCCESS if there else mqtt5.NO_MATCHING_SUBSCRIBERS)
 
     def subscribe(self, topic_filter: str, qos: int) -> int:
@@ -251,11 +251,11 @@ class Bridge(Client):
             return SUBSCRIPTION_REFUSED
         filters[topic_filter] = min(qos, MAX_QOS)
         # Behind the SUBACK.
-        asyncio.get_running_loop().call_soon(self._hub.requests.hand_out)
+        asyncio.get_running_loop().call_soon(self._state.requests.hand_out)
         return filters[topic_filter]
 
     def unsubscribe(self, topic_filter: str) -> None:
         self._session.filters.pop(topic_filter, None)
 
     def acknowledged(self, packet_id: int) -> None:
-        self._hub.requests.acknowledged(self._session, packet_id)
+        self._state.requests.acknowledged(self._session, packet_id)

@@ -7,7 +7,7 @@ from amqtt.mqtt.connack import BAD_USERNAME_PASSWORD, IDENTIFIER_REJECTED
 from amqtt.mqtt.connect import ConnectPacket
 
 from transports.mqtt.broker import mqtt5
-from transports.mqtt.broker.wire import PacketReader
+from transports.mqtt.broker.framing import PacketReader
 
 
 class Refused(Exception):

@@ -20,15 +20,15 @@ from amqtt.mqtt.unsuback import UnsubackPacket
 from amqtt.mqtt.unsubscribe import UnsubscribePacket
 
 from transports.mqtt.broker import mqtt5
-from transports.mqtt.broker.clients import Client, Disconnected, Link, Message
+from transports.mqtt.broker.clients import Client, ClientLink, Disconnected, PublishedMessage
 from transports.mqtt.broker.connect import Connect
-from transports.mqtt.broker.wire import MAX_PACKET_BYTES, PacketReader, PacketWriter
+from transports.mqtt.broker.framing import MAX_PACKET_BYTES, PacketReader, PacketWriter
 
 # QoS 2 messages of which the client has not yet sent the PUBREL.
 MAX_RECEIVED = 100
 
 
-class Connection(Link):
+class ClientConnection(ClientLink):
     """Carries out what `client` sends, one packet after the other: a client that floods waits for itself."""
 
     def __init__(self, connect: Connect, client: Client, reader: PacketReader, writer: PacketWriter) -> None:
@@ -108,7 +108,7 @@ class Connection(Link):
             return
         if qos == 2:
             self._receive(packet_id)
-        message = Message(
+        message = PublishedMessage(
             topic, packet.data or b"", qos, self._reader.properties, lambda reason: self._acknowledge(qos, packet_id, reason)
         )
         if self.client.may_publish(topic):
@@ -154,7 +154,7 @@ class Connection(Link):
     async def _publish_will(self) -> None:
         """Publish the will of a client that is gone without DISCONNECT; that it may, was looked at when it connected."""
         if self._connect.will:
-            await self.client.take(Message(self._connect.will.topic, self._connect.will.body))
+            await self.client.take(PublishedMessage(self._connect.will.topic, self._connect.will.body))
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for the next packet, None for ever [MQTT-3.1.2-24]."""

@@ -41,7 +41,7 @@ class Request:
         return len(self.topic) + len(self.body) + _OVERHEAD_BYTES
 
 
-class Link(Protocol):
+class BridgeLink(Protocol):
     """A bridge's connection, as far as requests are concerned."""
 
     def publish(self, topic: str, body: bytes, packet_id: int | None, *, again: bool = False) -> None: ...
@@ -54,7 +54,7 @@ class BridgeSession:
         self.filters: dict[str, int] = {}
         self.in_hand: OrderedDict[int, Request] = OrderedDict()
         self.window = MAX_IN_HAND
-        self.link: Link | None = None
+        self.link: BridgeLink | None = None
         self.expiry: asyncio.TimerHandle | None = None
         self._last_packet_id = 0
 
@@ -92,7 +92,7 @@ class RequestQueue:
         self.hand_out()
         return True
 
-    def open(self, client_id: str, link: Link, *, resume: bool, window: int) -> tuple[BridgeSession, bool]:
+    def open(self, client_id: str, link: BridgeLink, *, resume: bool, window: int) -> tuple[BridgeSession, bool]:
         """Return the session of a bridge that has connected, and whether it stood already. Call `again` after the CONNACK."""
         old = self._sessions.get(client_id)
         if old and old.expiry:
@@ -110,7 +110,7 @@ class RequestQueue:
                 session.link.publish(request.topic, request.body, packet_id, again=True)
         self.hand_out()
 
-    def lost(self, client_id: str, session: BridgeSession, link: Link, *, kept_s: float) -> None:
+    def lost(self, client_id: str, session: BridgeSession, link: BridgeLink, *, kept_s: float) -> None:
         """Note that the connection `link` of a bridge is gone; its session stands `kept_s` more, 0 when it ends with it."""
         if session.link is not link:
             return

@@ -7,8 +7,8 @@ import socket
 
 from django.conf import settings
 
-from transports.choices import Process
-from transports.heartbeat import Beating
+from operations.choices import Process
+from operations.heartbeat import Beating
 from transports.mqtt.broker.server import ProvisioningBroker
 
 # Files that are open besides connections: the database's, the log, libraries.

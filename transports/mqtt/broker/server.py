@@ -17,11 +17,11 @@ from amqtt.mqtt.connack import SERVER_UNAVAILABLE, UNACCEPTABLE_PROTOCOL_VERSION
 
 from transports.mqtt.broker import mqtt5
 from transports.mqtt.broker.admission import admit
+from transports.mqtt.broker.broker_state import BrokerState
 from transports.mqtt.broker.clients import Client, Disconnected
 from transports.mqtt.broker.connect import Connect, Refused, read_connect
-from transports.mqtt.broker.connection import Connection
-from transports.mqtt.broker.hub import Hub
-from transports.mqtt.broker.wire import PacketReader, PacketTooLarge, PacketWriter, UnacceptableProtocol
+from transports.mqtt.broker.connection import ClientConnection
+from transports.mqtt.broker.framing import PacketReader, PacketTooLarge, PacketWriter, UnacceptableProtocol
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class ProvisioningBroker(Broker):
         super().__init__({"listeners": {"default": {"type": "tcp", "bind": "unused:0"}}, "plugins": {}})
         self._listener = listener
         self._max_connections = max_connections
-        self._hub = Hub()
+        self._state = BrokerState()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, ClientConnection] = {}
 
     async def _create_server_instance(self, listener_name: str, *_args: Any) -> asyncio.Server:
         connected = partial(self.stream_connected, listener_name=listener_name)
@@ -79,7 +79,7 @@ class ProvisioningBroker(Broker):
             _, late = await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_S)
             for task in late:
                 task.cancel()
-        self._hub.database.close()
+        self._state.database.close()
         await super().shutdown()
 
     async def _serve(self, reader: PacketReader, writer: PacketWriter) -> None:
@@ -102,7 +102,7 @@ class ProvisioningBroker(Broker):
         except (EOFError, OSError) as err:
             log.debug("A connection from %s is gone: %s", peer, type(err).__name__)
 
-    async def _connection(self, reader: PacketReader, writer: PacketWriter) -> Connection | None:
+    async def _connection(self, reader: PacketReader, writer: PacketWriter) -> ClientConnection | None:
         """Return the connection that a CONNECT opens, None when it is refused; no session has been touched then."""
         try:
             connect = await self._connect(reader, writer)
@@ -112,7 +112,7 @@ class ProvisioningBroker(Broker):
         except Refused as err:
             code, reason = err.code, str(err)
         else:
-            return Connection(connect, client, reader, writer)
+            return ClientConnection(connect, client, reader, writer)
         log.info("Refused a client from %s: %s", _address(writer), reason)
         writer.send(ConnackPacket.build(0, code).to_bytes())
         return None
@@ -126,11 +126,11 @@ class ProvisioningBroker(Broker):
     async def _admitted(self, connect: Connect) -> Client:
         try:
             async with asyncio.timeout(ADMISSION_TIMEOUT_S):
-                return await admit(connect, self._hub)
+                return await admit(connect, self._state)
         except TimeoutError:
             raise Refused(SERVER_UNAVAILABLE, "the database takes too long") from None
 
-    async def _serve_as_only(self, connection: Connection) -> None:
+    async def _serve_as_only(self, connection: ClientConnection) -> None:
         """Serve `connection` in place of one that has the same key [MQTT-3.1.4-2]."""
         key = connection.client.key
         if key in self._connections:

@@ -25,7 +25,7 @@ from tests.support.processes import free_port, wait_for
 from tests.support.web import ROOT
 
 HEARTBEATS = """
-from transports.models import Heartbeat
+from operations.models import Heartbeat
 result = [[row.process, row.ready, row.note] for row in Heartbeat.objects.all()]
 """
 

@@ -1,0 +1,233 @@
+"""The import API: ThingsBoard's bulk import, and uploads that a worker takes in."""
+
+import io
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import UploadedFile
+from django.http import StreamingHttpResponse
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, permissions, viewsets
+from rest_framework.authentication import SessionAuthentication, TokenAuthentication
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from api.imports.serializers import BulkImportResultSerializer, BulkImportSerializer, JobSerializer, UploadSerializer
+from imports import downloads, services
+from imports.choices import ImportSource, ImportState, Verdict
+from imports.columns import BadMapping
+from imports.csv.file_format import UnreadableFile
+from imports.models import ImportJob
+from imports.pipeline import Chunk
+from imports.tasks import dispatch
+
+log = logging.getLogger(__name__)
+
+# ThingsBoard's error codes, which its clients look at.
+_THINGSBOARD_CODES = {
+    HTTPStatus.UNAUTHORIZED: 10,
+    HTTPStatus.FORBIDDEN: 20,
+    HTTPStatus.BAD_REQUEST: 31,
+}
+
+
+class BearerAuthentication(TokenAuthentication):
+    """A token as ThingsBoard's clients send theirs: `X-Authorization: Bearer …`."""
+
+    keyword = "Bearer"
+
+    def authenticate(self, request: Request) -> Any:
+        scheme, _, key = request.headers.get("X-Authorization", "").partition(" ")
+        return self.authenticate_credentials(key.strip()) if scheme.lower() == "bearer" else None
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI schema describes it."""
+
+    target_class = BearerAuthentication
+    name = "thingsboardToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "header", "name": "X-Authorization", "description": "Bearer, a blank, and the token"}
+
+
+class MayImport(permissions.BasePermission):
+    """Whoever may add devices may import them."""
+
+    message = "You may not import devices."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.user.has_perm("devices.add_device")
+
+
+API_AUTHENTICATION = (TokenAuthentication, BearerAuthentication, SessionAuthentication)
+
+
+class ImportApi(APIView):
+    authentication_classes = API_AUTHENTICATION
+    permission_classes = (permissions.IsAuthenticated, MayImport)
+
+
+class TooLarge(APIException):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The list is too large for one request; upload it to /api/imports/."
+
+
+class BulkImportView(ImportApi):
+    """POST /api/device/bulk_import: import a list while the client waits, as ThingsBoard does."""
+
+    parser_classes = (JSONParser,)
+
+    @extend_schema(request=BulkImportSerializer, responses=BulkImportResultSerializer)
+    def post(self, request: Request) -> Response:
+        """Import a list of devices and answer once it is done. The request is that of ThingsBoard."""
+        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.IMPORT_MAX_INLINE_BYTES:
+            raise TooLarge
+        asked = BulkImportSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return Response(_imported(request, asked.validated_data))
+
+    def handle_exception(self, exc: Exception) -> Response:
+        answer = super().handle_exception(exc)
+        code = _THINGSBOARD_CODES.get(HTTPStatus(answer.status_code), 2)
+        answer.data = {"status": answer.status_code, "message": _sentence(answer.data), "errorCode": code}
+        return answer
+
+
+def _imported(request: Request, asked: dict[str, Any]) -> dict[str, Any]:
+    mapping = asked["mapping"]
+    _check_rights(request, update=mapping["update"])
+    # A lone surrogate has no UTF-8 form, though JSON can carry it: its row is refused when it is read.
+    content = asked["file"].encode(errors="surrogatepass")
+    errors: list[str] = []
+    job = services.job_create(
+        file_name="bulk_import.csv",
+        source=ImportSource.HTTP,
+        user=_user(request),
+        profile=asked.get("profile"),
+        state=ImportState.QUEUED,
+        size_bytes=len(content),
+        encoding="utf-8-sig",
+        delimiter=mapping["delimiter"],
+        header=mapping["header"],
+        columns=[column.as_json() for column in mapping["columns"]],
+        update=mapping["update"],
+    )
+
+    def note_errors(chunk: Chunk) -> None:
+        refused = (one for one in chunk.decisions if one.verdict == Verdict.REFUSED)
+        errors.extend(f"Line {one.row.record.line}: {one.refusal}" for one in refused)
+
+    services.job_run(job=job, file=io.BytesIO(content), on_commit=note_errors)
+    job.refresh_from_db()
+    return {"created": job.created, "updated": job.updated + job.unchanged, "errors": job.errors, "errorsList": errors}
+
+
+def _sentence(detail: Any) -> str:
+    """Return the first sentence of DRF's nested errors, with the field that it is about."""
+    if isinstance(detail, dict):
+        field, inner = next(iter(detail.items()))
+        return _sentence(inner) if field in ("detail", "non_field_errors") else f"{field}: {_sentence(inner)}"
+    if isinstance(detail, list):
+        return _sentence(next((entry for entry in detail if entry), ""))
+    return str(detail)
+
+
+def _check_rights(request: Request, *, update: bool) -> None:
+    if update and not request.user.has_perm("devices.change_device"):
+        raise PermissionDenied("You may import new devices, but not update those that exist.")
+
+
+class Pages(PageNumberPagination):
+    page_size = 50
+
+
+class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ImportJob]):
+    """Imports that a worker does: upload a list, then ask how far it is."""
+
+    queryset = ImportJob.objects.exclude(state=ImportState.DRAFT).select_related("profile", "created_by")
+    serializer_class = JobSerializer
+    pagination_class = Pages
+    parser_classes = (MultiPartParser,)
+
+    @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={202: JobSerializer})
+    def create(self, request: Request) -> Response:
+        """Take in a list of devices. The answer has the URL where to ask how far it is."""
+        asked = UploadSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        _check_rights(request, update=asked.validated_data["update"])
+        job = _uploaded(request, asked.validated_data)
+        answer = self.get_serializer(job).data
+        return Response(answer, HTTPStatus.ACCEPTED, headers={"Location": answer["url"]})
+
+    @extend_schema(request=None, responses=JobSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Stop the import after the rows in hand. What is in stays in."""
+        job = self.get_object()
+        services.job_cancel(job=job)
+        return Response(self.get_serializer(job).data)
+
+    @extend_schema(request=None, responses={202: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: str) -> Response:
+        """Delete the devices that the import created and that have not provisioned since."""
+        if not request.user.has_perm("devices.delete_device"):
+            raise PermissionDenied("You may not delete devices.")
+        job = self.get_object()
+        if not services.job_begin_undo(job=job, dispatch=dispatch):
+            raise ValidationError("Only an import that has ended can be undone, and once.")
+        return Response(self.get_serializer(job).data, HTTPStatus.ACCEPTED)
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    @action(detail=True, url_path="rejected.csv")
+    def rejected(self, request: Request, pk: str) -> StreamingHttpResponse:
+        """The refused rows, each with its line and what was wrong."""
+        job = self.get_object()
+        _check(downloads.may_see_rejected(request.user, job))
+        return downloads.rejected(job)
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    @action(detail=True, url_path="credentials.csv")
+    def credentials(self, request: Request, pk: str) -> StreamingHttpResponse:
+        """The tokens that the import generated."""
+        _check(downloads.may_see_secrets(request.user))
+        return downloads.credentials(self.get_object())
+
+
+def _user(request: Request) -> User | None:
+    return request.user if isinstance(request.user, User) else None
+
+
+def _check(allowed: bool) -> None:  # noqa: FBT001
+    if not allowed:
+        raise PermissionDenied("You may not see secrets.")
+
+
+def _uploaded(request: Request, asked: dict[str, Any]) -> ImportJob:
+    """Return a job that waits for a worker. Raises ValidationError, and then nothing was kept."""
+    upload: UploadedFile[Any] = asked["file"]
+    job = services.job_create(
+        file_name=upload.name or "upload.csv", source=ImportSource.HTTP, user=_user(request), profile=asked.get("profile")
+    )
+    try:
+        services.job_store_file(
+            job=job, blocks=upload.chunks(), **{name: asked[name] for name in ("encoding", "delimiter", "header")}
+        )
+        columns = services.job_columns(job=job, said=asked["column"], listed=asked.get("columns"))
+    except (UnreadableFile, BadMapping) as err:
+        services.job_discard(job=job)
+        raise ValidationError({"file": str(err)}) from err
+    services.job_set_columns(job=job, columns=columns, update=asked["update"])
+    services.job_queue(job=job, dry_run=asked["dry_run"], dispatch=dispatch)
+    return job

@@ -1,0 +1,152 @@
+"""The pages of devices: list, search, filters, form, and the page of each device."""
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_POST
+from unfold.decorators import display
+
+from console.admin_base import PageAdmin, RefusableForm, log_changes
+from console.devices import actions
+from console.devices.page import REVEAL, STATE_COLOURS, device_context, parts
+from devices.credentials import mqtt_basic_id, username_id
+from devices.models import Device, DeviceCredentials
+from devices.selectors import STATES, state_of
+from devices.services import device_create, device_update
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, state.capitalize()) for state in STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> QuerySet[Device]:
+        return queryset.filter(STATES[self.value() or ""]) if self.value() in STATES else queryset
+
+
+EDITED = ("name", "label", "profile", "description", "gateway")
+
+
+class DeviceForm(RefusableForm):
+    class Meta:
+        model = Device
+        fields = EDITED
+
+
+@admin.register(Device)
+class DeviceAdmin(PageAdmin):
+    form = DeviceForm
+    list_display = ("name", "label", "profile", "state", "gateway", "provisioned_at", "last_seen_at")
+    list_filter = (
+        StateFilter,
+        "profile",
+        "gateway",
+        "provisioned_at",
+        "last_seen_at",
+        "created_at",
+    )
+    list_select_related = ("profile",)
+    search_fields = ("name", "label")
+    search_help_text = "Part of a name or label; or a whole id, access token, MQTT client id or user name."
+    fieldsets = ((None, {"fields": EDITED}),)
+
+    @display(description="state", label=STATE_COLOURS)
+    def state(self, device: Device) -> str:
+        return state_of(device)
+
+    def get_urls(self) -> list[URLPattern]:
+        reveal = path(
+            "<uuid:object_id>/reveal/", self.admin_site.admin_view(require_POST(self.reveal_view)), name="devices_device_reveal"
+        )
+        return [reveal, *super().get_urls()]
+
+    def page_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
+        devices = Device.objects.select_related("profile", "provisioned_with", "credentials").defer(
+            "credentials__value", "provisioned_with__secret"
+        )
+        device: Device = self.get_viewable(request, object_id, devices)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": device.name,
+            # In place of `opts`, so that the last crumb is the title.
+            "model_admin": self,
+            "may_change": self.has_change_permission(request),
+            **device_context(request, device),
+        }
+        return TemplateResponse(request, "admin/devices/device_page.html", context)
+
+    def reveal_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
+        """Answer with the device's credentials, once it is on record that this user has seen them."""
+        self.check_permission(request.user.has_perm(REVEAL))
+        credentials = self.get_viewable(request, object_id, DeviceCredentials.objects.select_related("device"))
+        device = credentials.device
+        log_changes(request, [device], "Credentials revealed.")
+        answer = JsonResponse({"values": parts(credentials.unpacked())})
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Device], search_term: str
+    ) -> tuple[QuerySet[Device], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        exact = _found_exactly(term)
+        return queryset.filter(Q(name__icontains=term) | Q(label__icontains=term) | Q(pk__in=exact)), False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {
+            action.name: (_bulk(action), action.name, action.label)
+            for action in actions.ACTIONS
+            if request.user.has_perm(action.permission)
+        }
+
+    def save_model(self, request: HttpRequest, obj: Device, form: forms.ModelForm[Device], change: Any) -> None:
+        values = {name: form.cleaned_data[name] for name in EDITED}
+        if change:
+            device_update(device=obj, **values)
+        else:
+            obj.pk = device_create(**values).pk
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
+        """Save nothing more: a device's other rows are its services' business."""
+
+    def log_change(self, request: HttpRequest, obj: Device, message: Any) -> None:
+        log_changes(request, [obj], message)
+
+    def response_post_save_add(self, request: HttpRequest, obj: Device) -> HttpResponse:
+        return self.response_post_save_change(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Device | None = None) -> bool:
+        """Return False: devices are deleted by the action, which asks with their number and calls the service."""
+        return False
+
+
+def _bulk(action: actions.DeviceAction) -> Any:
+    def run(model_admin: DeviceAdmin, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+        device = queryset.first() if "from_page" in request.POST else None
+        question = actions.confirm_or_run(model_admin, request, queryset, action)
+        if question is None and device and action.name != "delete":
+            return HttpResponseRedirect(model_admin.page_url(device))
+        return question
+
+    return run
+
+
+def _found_exactly(term: str) -> list[uuid.UUID]:
+    """Return the ids of devices whose id, token, MQTT client id or MQTT user name is `term`."""
+    ids = (username_id(term), mqtt_basic_id(client_id=term, username=""))
+    found: list[uuid.UUID] = list(DeviceCredentials.objects.filter(credentials_id__in=ids).values_list("device_id", flat=True))
+    try:
+        found.append(uuid.UUID(term))
+    except ValueError:
+        return found
+    return found

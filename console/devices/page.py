@@ -1,0 +1,50 @@
+"""What the page of a device shows."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+
+from console.devices.actions import ACTIONS
+from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certificate
+from devices.models import Device
+from devices.selectors import state_of
+
+ATTEMPTS_SHOWN = 10
+VALUES_SHOWN = 200
+REVEAL = "devices.reveal_devicecredentials"
+STATE_COLOURS = {"pre-provisioned": "info", "provisioned": "warning", "in use": "success", "blocked": "danger"}
+
+
+def device_context(request: HttpRequest, device: Device) -> dict[str, Any]:
+    """Return what the page shows: state, values, attempts, and the actions that apply. A fixed number of queries."""
+    return {
+        "device": device,
+        "state": state_of(device),
+        "state_colour": STATE_COLOURS[state_of(device)],
+        "attributes": device.attributes.order_by("scope", "key")[:VALUES_SHOWN],
+        "telemetry": device.telemetry.all()[:VALUES_SHOWN],
+        "attempts": device.attempts.select_related("key").defer("key__secret")[:ATTEMPTS_SHOWN],
+        "attempts_query": urlencode({"q": device.name}),
+        "actions": [action for action in ACTIONS if request.user.has_perm(action.permission) and _applies(action.name, device)],
+        "may_reveal": request.user.has_perm(REVEAL),
+    }
+
+
+def parts(credentials: Credentials) -> list[tuple[str, str]]:
+    """Return the parts of `credentials`, each with its name, as the operator reads them."""
+    match credentials:
+        case AccessToken(token):
+            return [("Access token", token)]
+        case MqttBasic(client_id, username, password):
+            return [("MQTT client id", client_id), ("MQTT user name", username), ("MQTT password", password)]
+        case X509Certificate(body):
+            return [("Certificate, base64", body)]
+
+
+def _applies(action: str, device: Device) -> bool:
+    if action == "block":
+        return not device.blocked
+    if action == "unblock":
+        return device.blocked
+    return action != "reset_provisioning" or device.provisioned_at is not None

@@ -1,0 +1,26 @@
+"""`manage.py first_run`: what `make run` does before it starts the processes."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from console.first_run import first_run
+from console.greeting import first_greeting, later_greeting
+from operations.ports import PortUnusable, require_free_ports
+
+
+class Command(BaseCommand):
+    help = "Check the ports, bring the database up to date, and on the first run make an admin user and a demo profile."
+    requires_system_checks = ()
+
+    def handle(self, **options: Any) -> None:
+        try:
+            require_free_ports()
+        except PortUnusable as err:
+            raise CommandError(str(err)) from None
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        call_command("migrate", verbosity=0)
+        made = first_run()
+        self.stdout.write(first_greeting(made) if made else later_greeting())

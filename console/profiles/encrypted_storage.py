@@ -1,0 +1,18 @@
+"""Where the wizard keeps what was typed so far: in the session, encrypted, since a provision secret is part of it."""
+
+import json
+from typing import Any
+
+from django.utils.datastructures import MultiValueDict
+from formtools.wizard.storage.session import SessionStorage
+
+from core.encryption import decrypt, encrypt
+
+
+class EncryptedSessionStorage(SessionStorage):
+    def get_step_data(self, step: str) -> MultiValueDict[str, str] | None:
+        stored = self.data[self.step_data_key].get(step)
+        return None if stored is None else MultiValueDict(json.loads(decrypt(stored)))
+
+    def set_step_data(self, step: str, cleaned_data: Any) -> None:
+        self.data[self.step_data_key][step] = encrypt(json.dumps(dict(cleaned_data.lists())))

@@ -1,0 +1,22 @@
+"""What text is fit to be stored as a name, token, user name or key."""
+
+import re
+
+MAX_TEXT_LENGTH = 255
+
+# Unicode's category Cc, and the surrogates, category Cs. Unicode promises that neither ever grows.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def has_control_characters(text: str) -> bool:
+    """Return whether `text` has characters that no database column or MQTT string should carry.
+
+    Those are the control characters (category Cc, NUL among them), and lone surrogates (Cs), which have no UTF-8
+    form. Source: protocol.md, *Request*; MQTT 3.1.1 section 1.5.3.
+    """
+    return _CONTROL.search(text) is not None
+
+
+def sanitized(text: str, limit: int = MAX_TEXT_LENGTH) -> str:
+    """Return `text` made fit for a log column: control characters replaced, at most `limit` characters."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text[:limit])

@@ -1,1 +1,0 @@
-"""Lists of devices as CSV: one engine, and what its doors (browser, command, HTTP) need."""

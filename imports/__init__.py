@@ -1,0 +1,1 @@
+"""Lists of devices from CSV: one engine for the browser, the command line and the API."""

@@ -1,0 +1,29 @@
+"""Words of import jobs."""
+
+from django.db import models
+
+
+class ImportState(models.TextChoices):
+    DRAFT = "DRAFT", "Being set up"
+    QUEUED = "QUEUED", "Waiting"
+    RUNNING = "RUNNING", "Running"
+    DONE = "DONE", "Done"
+    CANCELLED = "CANCELLED", "Cancelled"
+    FAILED = "FAILED", "Failed"
+    UNDOING = "UNDOING", "Being undone"
+    UNDONE = "UNDONE", "Undone"
+
+
+class Verdict(models.TextChoices):
+    """What becomes of one row."""
+
+    CREATED = "CREATED", "Created"
+    UPDATED = "UPDATED", "Updated"
+    UNCHANGED = "UNCHANGED", "Unchanged"
+    REFUSED = "REFUSED", "Refused"
+
+
+class ImportSource(models.TextChoices):
+    BROWSER = "BROWSER", "Browser"
+    COMMAND = "COMMAND", "Command line"
+    HTTP = "HTTP", "HTTP"

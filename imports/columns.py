@@ -1,0 +1,147 @@
+"""What the columns of an imported file hold."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import models
+
+from core.text import MAX_TEXT_LENGTH, has_control_characters
+from devices.choices import PROVISION_STATE
+from profiles.choices import AttributeScope
+
+
+class ColumnType(models.TextChoices):
+    """The words are those of ThingsBoard's bulk import."""
+
+    NAME = "NAME", "Name"
+    TYPE = "TYPE", "Type: the profile's name"
+    LABEL = "LABEL", "Label"
+    DESCRIPTION = "DESCRIPTION", "Description"
+    IS_GATEWAY = "IS_GATEWAY", "Is gateway"
+    SERVER_ATTRIBUTE = "SERVER_ATTRIBUTE", "Server attribute"
+    SHARED_ATTRIBUTE = "SHARED_ATTRIBUTE", "Shared attribute"
+    TIMESERIES = "TIMESERIES", "Time series"
+    ACCESS_TOKEN = "ACCESS_TOKEN", "Access token"
+    X509 = "X509", "X.509 certificate"
+    MQTT_CLIENT_ID = "MQTT_CLIENT_ID", "MQTT client id"
+    MQTT_USER_NAME = "MQTT_USER_NAME", "MQTT user name"
+    MQTT_PASSWORD = "MQTT_PASSWORD", "MQTT password"
+    IGNORE = "IGNORE", "Ignore"
+
+
+SCOPES = {
+    ColumnType.SERVER_ATTRIBUTE: AttributeScope.SERVER,
+    ColumnType.SHARED_ATTRIBUTE: AttributeScope.SHARED,
+}
+KEYED = (*SCOPES, ColumnType.TIMESERIES)
+SECRET = (ColumnType.ACCESS_TOKEN, ColumnType.MQTT_PASSWORD)
+
+# The two columns that a file of rejected rows has at its end (results.py). They say nothing about the device.
+REJECTED_HEADERS = ("line", "error")
+
+_HEADERS = {
+    ColumnType.NAME: ("name", "device", "device name"),
+    ColumnType.TYPE: ("type", "device type", "profile", "device profile"),
+    ColumnType.LABEL: ("label", "device label"),
+    ColumnType.DESCRIPTION: ("description",),
+    ColumnType.IS_GATEWAY: ("gateway", "is gateway"),
+    ColumnType.ACCESS_TOKEN: ("token", "access token", "device token"),
+    ColumnType.X509: ("x509", "x 509", "certificate", "x509 certificate", "x 509 certificate"),
+    ColumnType.MQTT_CLIENT_ID: ("client id", "mqtt client id"),
+    ColumnType.MQTT_USER_NAME: ("username", "user name", "mqtt username", "mqtt user name"),
+    ColumnType.MQTT_PASSWORD: ("password", "mqtt password"),
+    ColumnType.IGNORE: REJECTED_HEADERS,
+}
+_TYPE_OF_HEADER = {header: column_type for column_type, headers in _HEADERS.items() for header in headers}
+
+
+class BadMapping(Exception):
+    """The columns cannot be read as they are said to be. The text says why, in a sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column holds; attributes and time series have a key."""
+
+    type: ColumnType
+    key: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        return {"type": self.type.value, "key": self.key} if self.key else {"type": self.type.value}
+
+
+def column(type_word: str, key: str = "") -> Column:
+    """Return the column of that type word, in either case. Raises BadMapping."""
+    try:
+        column_type = ColumnType(type_word.strip().upper())
+    except ValueError:
+        raise BadMapping(
+            f"There is no column type {type_word[:MAX_TEXT_LENGTH]!r}; there are {', '.join(ColumnType.values)}."
+        ) from None
+    return Column(column_type, key.strip() if column_type in KEYED else "")
+
+
+def guessed(header: str) -> Column:
+    """Return what a column of this header holds: a word that we know, else a server attribute of that key.
+
+    Source: ThingsBoard's import dialog treats the headers that it does not know in the same way.
+    """
+    title = header.strip()
+    words = re.sub(r"[\s_.\-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title)).strip().lower()
+    known = _TYPE_OF_HEADER.get(words) or _TYPE_OF_HEADER.get(title.lower())
+    if known:
+        return Column(known)
+    # A column without a header has no key to be kept under.
+    return Column(ColumnType.SERVER_ATTRIBUTE, title) if title else Column(ColumnType.IGNORE)
+
+
+def mapped(headers: Sequence[str], said: Mapping[str, Column]) -> list[Column]:
+    """Return a column for each of `headers`: what is `said` about it, else what its name tells. Raises BadMapping."""
+    titles = [header.strip() for header in headers]
+    for title in said:
+        if titles.count(title) != 1:
+            raise BadMapping(f"The file has {'no' if title not in titles else 'more than one'} column {title!r}.")
+    return checked([said.get(title) or guessed(title) for title in titles])
+
+
+def numbered(count: int, said: Mapping[str, Column]) -> list[Column]:
+    """Return the columns of a file without header; `said` is by number, from 1. The others are ignored. Raises BadMapping."""
+    numbers = {str(number): number for number in range(1, count + 1)}
+    for title in said:
+        if title not in numbers:
+            raise BadMapping(f"A file without header has its columns by number, 1 to {count}; there is no {title!r}.")
+    return checked([said.get(title, Column(ColumnType.IGNORE)) for title in numbers])
+
+
+def from_option(text: str) -> tuple[str, Column]:
+    """Return header and column of `HEADER=TYPE[:KEY]`; the key is the header where none is said. Raises BadMapping."""
+    for sign in re.finditer("=", text):
+        header, (word, _, key) = text[: sign.start()].strip(), text[sign.end() :].partition(":")
+        if word.strip().upper() in ColumnType.values:
+            return header, column(word, key or header)
+    raise BadMapping(f"{text!r} is not of the form HEADER=TYPE[:KEY], with a type out of {', '.join(ColumnType.values)}.")
+
+
+def checked(columns: list[Column]) -> list[Column]:
+    """Return `columns` when a file can be read by them. Raises BadMapping."""
+    if columns.count(Column(ColumnType.NAME)) == 0:
+        raise BadMapping("No column holds the name of the device.")
+    for one in columns:
+        if one.type == ColumnType.IGNORE:
+            continue
+        what = f"{one.type.label} {one.key!r}" if one.key else one.type.label
+        if columns.count(one) > 1:
+            raise BadMapping(f"Two columns hold the same: {what}.")
+        if one.type in KEYED:
+            _check_key(one)
+    return columns
+
+
+def _check_key(one: Column) -> None:
+    if not one.key:
+        raise BadMapping(f"A column of type {one.type.value} needs a key.")
+    if len(one.key) > MAX_TEXT_LENGTH or has_control_characters(one.key):
+        raise BadMapping(f"A key has at most {MAX_TEXT_LENGTH} characters, none of them a control character.")
+    if one == Column(ColumnType.SERVER_ATTRIBUTE, PROVISION_STATE):
+        raise BadMapping(f"{PROVISION_STATE} is set when a device provisions; give the column another key or ignore it.")

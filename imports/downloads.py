@@ -1,0 +1,35 @@
+"""The files of results as downloads, and who may have them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import StreamingHttpResponse
+
+from imports import results
+from imports.models import ImportJob
+
+
+def may_see_secrets(user: Any) -> bool:
+    """Return whether `user` may see credentials."""
+    return bool(user.has_perm("devices.reveal_devicecredentials"))
+
+
+def may_see_rejected(user: Any, job: ImportJob) -> bool:
+    """Return whether `user` may have the refused rows: they may hold secrets, but the uploader has them already."""
+    return job.created_by_id == user.pk or may_see_secrets(user)
+
+
+def rejected(job: ImportJob) -> StreamingHttpResponse:
+    return _download(results.rejected_rows(job), f"rejected-{job.file_name}")
+
+
+def credentials(job: ImportJob) -> StreamingHttpResponse:
+    return _download(results.generated_credentials(job), f"credentials-{job.file_name}")
+
+
+def _download(lines: Iterable[str], name: str) -> StreamingHttpResponse:
+    answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    stem = "".join(character if character.isalnum() or character in "-_." else "_" for character in name)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{stem.encode("ascii", "replace").decode().replace("?", "_")}"'
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

@@ -1,0 +1,187 @@
+"""Reading what a chunk must know, and writing what was decided: a fixed number of statements for any chunk."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
+from imports import (
+    bulk,
+    lookups,  # noqa: F401 - registers any_of
+)
+from imports.choices import Verdict
+from imports.csv.values import as_json
+from imports.planner import Decision, Ledger
+from imports.row_parser import DeviceRow, RowParser
+from imports.seen import SeenRows
+from profiles.models import DeviceProfile
+
+
+def read_ledger(
+    rows: Sequence[DeviceRow],
+    repeated: dict[int, int],
+    *,
+    reading: bool,
+    parser: RowParser,
+    update: bool,
+    default_profile: DeviceProfile | None,
+    would_own: SeenRows | None = None,
+) -> Ledger:
+    """Return what the database knows of `rows`. Where rows may be updated, their devices are locked, in the order of names.
+
+    Without `reading` all names and credentials are taken for new ones. What follows is right exactly if it can be written,
+    which the unique constraints decide. `would_own` has the owners that a dry run has decided so far.
+    """
+    sound = [row for row in rows if not row.refusal]
+    names = sorted({row.name for row in sound}) if reading else []
+    ids = {row.stored.id for row in sound if row.stored} if reading else set()
+    ledger = Ledger(
+        parser=parser,
+        update=update,
+        default_profile=default_profile,
+        profiles=_profiles({row.profile_name for row in sound if row.profile_name}),
+        devices=_devices(names, update=update) if names else {},
+        owners=(_owners(ids) if ids else {}) | (would_own.owners(ids) if would_own else {}),
+        repeated=repeated,
+    )
+    if update and ledger.devices:
+        _read_values(sound, ledger)
+    return ledger
+
+
+def _profiles(names: set[str]) -> dict[str, DeviceProfile]:
+    return {profile.name: profile for profile in DeviceProfile.objects.filter(name__in=names)} if names else {}
+
+
+def _owners(ids: set[str]) -> dict[str, str]:
+    rows = DeviceCredentials.objects.filter(credentials_id__any_of=ids)
+    return dict(rows.values_list("credentials_id", "device__name"))
+
+
+def _devices(names: list[str], *, update: bool) -> dict[str, Device]:
+    devices = Device.objects.filter(name__any_of=names).order_by("name")
+    if update:
+        devices = devices.select_related("credentials").select_for_update(of=("self",), no_key=True)
+    else:
+        devices = devices.only("name")
+    return {device.name: device for device in devices}
+
+
+def _read_values(rows: Sequence[DeviceRow], ledger: Ledger) -> None:
+    known = [device.pk for device in ledger.devices.values()]
+    keys = {key for row in rows for _, key in row.attributes}
+    attributes = DeviceAttribute.objects.filter(device__in=known, key__in=keys).values_list("device_id", "scope", "key", "value")
+    ledger.attributes = {(device, scope, key): value for device, scope, key, value in attributes}
+    keys = {key for row in rows for key in row.telemetry}
+    readings = LatestTelemetry.objects.filter(device__in=known, key__in=keys).values_list("device_id", "key", "value")
+    ledger.telemetry = {(device, key): value for device, key, value in readings}
+
+
+def write(decisions: Sequence[Decision], *, job_id: UUID | None, now: datetime) -> None:
+    """Write what was decided. Raises IntegrityError when another transaction was first to take something.
+
+    Updates go before inserts: a new device may have been given the credentials that an update set free.
+    """
+    updated = [decision for decision in decisions if decision.verdict == Verdict.UPDATED]
+    created = [decision for decision in decisions if decision.verdict == Verdict.CREATED]
+    if updated:
+        _update(updated, now)
+    if created:
+        _create(created, job_id, now)
+
+
+def _create(decisions: list[Decision], job_id: UUID | None, now: datetime) -> None:
+    # In the order of names, so that two imports of the same list wait for each other and not in a circle.
+    decisions.sort(key=lambda decision: decision.row.name)
+    numbered = [(bulk.new_id(), decision) for decision in decisions]
+    at = bulk.moment(now)
+    profile_ids = {one.profile.name: one.profile.pk.hex for one in decisions if one.profile}
+    job = job_id.hex if job_id else None
+    bulk.insert(
+        Device,
+        (
+            "id",
+            "name",
+            "label",
+            "description",
+            "profile",
+            "gateway",
+            "blocked",
+            "retry_id",
+            "created_at",
+            "updated_at",
+            "import_job",
+        ),
+        (
+            (pk, row.name, row.label, row.description, profile_ids[one.profile.name], bool(row.gateway), False, "", at, at, job)
+            for pk, one in numbered
+            if (row := one.row) and one.profile
+        ),
+    )
+    bulk.insert(
+        DeviceCredentials,
+        ("device", "type", "credentials_id", "value", "generated", "updated_at"),
+        ((pk, one.stored.type, one.stored.id, one.stored.value, one.generated, at) for pk, one in numbered if one.stored),
+    )
+    bulk.insert(DeviceAttribute, ("id", "device", "scope", "key", "value", "updated_at"), _attributes(numbered, at))
+    bulk.insert(
+        LatestTelemetry,
+        ("id", "device", "key", "value", "measured_at"),
+        ((bulk.new_id(), pk, key, as_json(value), at) for pk, one in numbered for key, value in one.row.telemetry.items()),
+    )
+
+
+def _attributes(numbered: Iterable[tuple[str, Decision]], at: Any) -> Iterable[tuple[Any, ...]]:
+    """Return the rows of a new device's attributes: those of its profile, and those of the file in their place."""
+    for pk, one in numbered:
+        values: dict[tuple[str, str], Any] = one.row.attributes
+        if one.profile and one.profile.default_attributes:
+            values = {(entry["scope"], entry["key"]): entry["value"] for entry in one.profile.default_attributes} | values
+        for (scope, key), value in values.items():
+            yield bulk.new_id(), pk, scope, key, as_json(value), at
+
+
+def _update(decisions: list[Decision], now: datetime) -> None:
+    devices = [one.device for one in decisions if one.device]
+    for one in decisions:
+        if one.device:
+            one.device.updated_at = now
+            if one.stored:
+                # A repeated provisioning request would hand the new credentials to whoever held the old ones.
+                one.device.retry_id = ""
+    Device.objects.bulk_update(devices, ["label", "description", "gateway", "retry_id", "updated_at"])
+    _update_credentials(decisions, now)
+    pairs = [(one.device, one.row) for one in decisions if one.device]
+    attributes = [
+        DeviceAttribute(device=device, scope=scope, key=key, value=value, updated_at=now)
+        for device, row in pairs
+        for (scope, key), value in row.attributes.items()
+    ]
+    DeviceAttribute.objects.bulk_create(
+        attributes, update_conflicts=True, unique_fields=["device", "scope", "key"], update_fields=["value", "updated_at"]
+    )
+    readings = [
+        LatestTelemetry(device=device, key=key, value=value, measured_at=now)
+        for device, row in pairs
+        for key, value in row.telemetry.items()
+    ]
+    LatestTelemetry.objects.bulk_create(
+        readings, update_conflicts=True, unique_fields=["device", "key"], update_fields=["value", "measured_at"]
+    )
+
+
+def _update_credentials(decisions: list[Decision], now: datetime) -> None:
+    """Replace credentials one after the other as decided: each may take what the one before has set free."""
+    rows = []
+    for one in decisions:
+        if one.device and one.stored:
+            row = DeviceCredentials(device=one.device, updated_at=now)
+            row.set(one.stored.credentials)
+            rows.append(row)
+    DeviceCredentials.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["device"],
+        update_fields=["type", "credentials_id", "value", "generated", "updated_at"],
+    )

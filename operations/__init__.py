@@ -1,0 +1,1 @@
+"""What runs: heartbeats, health, metrics, ports."""

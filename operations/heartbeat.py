@@ -1,0 +1,124 @@
+"""Each process tells the others, through the database, that it is alive and ready."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import Error, connection
+from django.utils import timezone
+
+from operations.choices import Process
+from operations.metrics import READY, serve_metrics
+from operations.models import Heartbeat
+
+log = logging.getLogger(__name__)
+
+BEAT_INTERVAL_S = 3.0
+STALE = timedelta(seconds=12)
+
+
+class Beating:
+    """Writes this process's heartbeat from a thread of its own until stopped. `report` may be called from any thread."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._instance = f"{process}@{socket.gethostname()[:100]}:{os.getpid()}-{secrets.token_hex(3)}"
+        self._ready = False
+        self._note = ""
+        self._woken = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin, and serve this process's metrics too. Raises MetricsPortUnusable."""
+        serve_metrics()
+        READY.labels(self._process.value).set(self._ready)
+        self._thread.start()
+
+    def report(self, *, ready: bool, note: str = "") -> None:
+        """Tell the others whether this process does its work, and one sentence on how."""
+        self._ready, self._note = ready, note[:255]
+        READY.labels(self._process.value).set(ready)
+        self._woken.set()
+
+    def has_peers(self) -> bool:
+        """Return whether other instances of this process are ready; not when the database is away and nobody knows."""
+        others = Heartbeat.objects.filter(process=self._process, ready=True, beat_at__gt=timezone.now() - STALE)
+        try:
+            return others.exclude(instance=self._instance).exists()
+        except Error:
+            connection.close()
+            return False
+
+    def stop(self) -> None:
+        """Take this process off the list."""
+        self._stopping = True
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=BEAT_INTERVAL_S)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._woken.clear()
+            self._write()
+            self._woken.wait(BEAT_INTERVAL_S)
+        self._remove()
+        connection.close()
+
+    def _write(self) -> None:
+        now = timezone.now()
+        values = {"process": self._process, "ready": self._ready, "note": self._note, "beat_at": now}
+        try:
+            Heartbeat.objects.update_or_create(instance=self._instance, defaults=values)
+            Heartbeat.objects.filter(beat_at__lt=now - 20 * STALE).delete()
+        except Error as err:
+            connection.close()
+            log.debug("No heartbeat: %s", type(err).__name__)
+
+    def _remove(self) -> None:
+        try:
+            Heartbeat.objects.filter(instance=self._instance).delete()
+        except Error as err:
+            log.debug("The heartbeat stays until it is stale: %s", type(err).__name__)
+
+
+def needed_processes() -> list[Process]:
+    """Return the processes without which this installation is not ready, the web process itself not among them."""
+    if settings.NEEDED_PROCESSES:
+        return [Process(name) for name in settings.NEEDED_PROCESSES]
+    needed = [Process.MQTT_BRIDGE, Process.COAP, Process.TASKS]
+    return [Process.MQTT_BROKER, *needed] if settings.MQTT_EMBEDDED_BROKER else needed
+
+
+def missing_processes() -> dict[Process, str]:
+    """Return what is not ready, with a sentence on each. Raises django.db.Error."""
+    fresh = Heartbeat.objects.filter(beat_at__gt=timezone.now() - STALE)
+    beats: dict[str, list[Heartbeat]] = {}
+    for beat in fresh:
+        beats.setdefault(beat.process, []).append(beat)
+    return {
+        process: _excuse(beats.get(process, []))
+        for process in needed_processes()
+        if not any(beat.ready for beat in beats.get(process, []))
+    }
+
+
+def process_states() -> list[tuple[Process, bool, list[str]]]:
+    """Return each needed process, whether it is ready, and what its instances say of themselves."""
+    missing = missing_processes()
+    fresh = Heartbeat.objects.filter(beat_at__gt=timezone.now() - STALE)
+    notes: dict[str, list[str]] = {}
+    for process, note in fresh.values_list("process", "note"):
+        notes.setdefault(process, []).append(note)
+    return [
+        (process, process not in missing, [note for note in notes.get(process, []) if note] or [missing.get(process, "ready")])
+        for process in needed_processes()
+    ]
+
+
+def _excuse(beats: list[Heartbeat]) -> str:
+    return next((beat.note for beat in beats if beat.note), "starting") if beats else "not running"

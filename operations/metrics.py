@@ -1,0 +1,54 @@
+"""Prometheus metrics: where each process exposes them."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Gauge,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from operations.multiprocess_metrics import forget_dead_workers
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+READY = Gauge(
+    "firstlight_process_ready",
+    "Whether the process does its work: 1 for a bridge that is connected to its broker.",
+    ["process"],
+    multiprocess_mode="livemax",
+)
+
+
+class MetricsPortUnusable(CommandError):
+    """METRICS_PORT cannot be listened on. The text is one sentence that names it, and all that a command prints."""
+
+
+def web_metrics() -> bytes:
+    """Return the metrics of all worker processes of this web server, in Prometheus' text form."""
+    folder = Path(settings.METRICS_DIR)
+    forget_dead_workers(folder)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def serve_metrics() -> None:
+    """Serve this process's metrics on METRICS_HOST and METRICS_PORT from a thread, when the port is set.
+
+    Raises MetricsPortUnusable.
+    """
+    if not settings.METRICS_PORT:
+        return
+    try:
+        start_http_server(settings.METRICS_PORT, settings.METRICS_HOST, REGISTRY)
+    except (OSError, OverflowError) as err:
+        raise MetricsPortUnusable(
+            f"METRICS_PORT={settings.METRICS_PORT} on {settings.METRICS_HOST} cannot be used ({err}); choose another one."
+        ) from err

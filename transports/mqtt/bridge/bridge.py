@@ -1,0 +1,212 @@
+"""The bridge's loop: keeps a connection to the broker, and has the desk work on what comes over it."""
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from typing import Protocol
+
+from paho.mqtt.client import MQTTv5, MQTTv311
+
+from transports.mqtt.bridge.backoff import Backoff
+from transports.mqtt.bridge.connection import VERSION_NAMES, Account, BrokerConnection
+from transports.mqtt.bridge.delivery import Delivery
+from transports.mqtt.bridge.inflight import InflightRequest
+from transports.mqtt.bridge.messages import Message
+from transports.mqtt.bridge.probe import Verdict, probe
+from transports.mqtt.bridge.reply_policy import ReplyPolicy
+from transports.mqtt.broker_address import BrokerAddress
+
+log = logging.getLogger(__name__)
+
+# How long a stopping bridge goes on with what is in hand; the process has 10 s in all.
+STOP_WITHIN_S = 7.0
+# A connection that stood this long was a good one: the next outage begins with the shortest wait again.
+STEADY_AFTER_S = 10.0
+LONGEST_WAIT_S = 10.0
+
+
+class Reporter(Protocol):
+    """Where the bridge says how it is; operations.heartbeat.Beating is one."""
+
+    def report(self, *, ready: bool, note: str = "") -> None: ...
+    def has_peers(self) -> bool: ...
+
+
+class Bridge:
+    """Serves one broker until told to stop. `run` owns everything; `stop` may be called from anywhere, a signal handler too."""
+
+    def __init__(self, account: Account, devices: BrokerAddress, answering: ReplyPolicy, reporter: Reporter) -> None:
+        self._account = account
+        self._devices = devices
+        self._answering = answering
+        self._reporter = reporter
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        self._desk = Delivery(answering, self._wake)
+        self._connection: BrokerConnection | None = None
+        self._version = MQTTv5
+        self._reconnect = Backoff(0.5, LONGEST_WAIT_S)
+        self._was_ready = self._has_spoken_5 = False
+        self._ready_since = 0.0
+        self._outage_told = False
+        self._verdict: Verdict | None = None
+        self._probing: threading.Thread | None = None
+        self._stop_by: float | None = None
+        self._stopping = False
+
+    def run(self) -> bool:
+        """Serve until stopped. Return whether everything in hand was finished, and the database is not away."""
+        self._tell(f"connecting to {self._account.broker}")
+        while not self._is_finished():
+            try:
+                self._turn()
+            except Exception:
+                # paho may be in any state now; the broker will deliver again what was not acknowledged.
+                log.exception("The bridge met an error; it goes on with a new connection")
+                self._drop("An error of the bridge.")
+        if self._connection:
+            self._connection.close()
+        return self._desk.unfinished == 0 and not self._desk.waits_for_database
+
+    def stop(self) -> None:
+        """Take nothing more, finish what is in hand, disconnect."""
+        self._stopping = True
+        self._wake()
+
+    # --- what the connection tells ---------------------------------------------------------------
+
+    def accepted(self, *, session_present: bool) -> None:
+        assert self._connection
+        self._desk.connected(self._connection, session_present=session_present)
+
+    def arrived(self, message: Message, mid: int) -> None:
+        self._desk.arrived(message, mid)
+
+    def handed_over(self, taken: InflightRequest, problem: str) -> None:
+        self._desk.handed_over(taken, problem)
+
+    # --- the loop --------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        if self._stopping and self._stop_by is None:
+            self._begin_to_stop()
+        connection = self._connection or self._open()
+        if connection:
+            connection.turn(self._woken, min(1.0, self._desk.seconds_left()))
+            if connection.ended:
+                self._drop(connection.ended)
+            elif connection.ready and not self._was_ready:
+                self._became_ready(connection)
+        else:
+            self._wait(min(1.0, self._reconnect.seconds_left(), self._desk.seconds_left()))
+        with contextlib.suppress(BlockingIOError):
+            self._woken.recv(4096)
+        self._desk.collect()
+
+    def _wait(self, seconds: float) -> None:
+        self._woken.settimeout(max(seconds, 0.001))
+        with contextlib.suppress(TimeoutError):
+            self._woken.recv(4096)
+        self._woken.setblocking(False)
+
+    def _wake(self) -> None:
+        # When the buffer is full the loop will wake anyway.
+        with contextlib.suppress(BlockingIOError):
+            self._waker.send(b"x")
+
+    def _open(self) -> BrokerConnection | None:
+        if self._reconnect.seconds_left():
+            return None
+        self._connection = BrokerConnection(self._account, self._version, self)
+        try:
+            self._connection.open()
+        except OSError as err:
+            self._drop(f"It cannot be reached: {err.strerror or err}.")
+        return self._connection
+
+    def _drop(self, why: str) -> None:
+        """The connection is over. Say so once per outage, and choose the protocol version for the next try."""
+        connection, self._connection = self._connection, None
+        self._desk.disconnected()
+        if connection:
+            connection.abandon()
+            if self._choose_version(connection):
+                return
+        if self._was_ready and time.monotonic() - self._ready_since > STEADY_AFTER_S:
+            self._reconnect.reset()
+        self._was_ready = False
+        self._reconnect.failed()
+        if not self._outage_told:
+            self._outage_told = True
+            log.warning("No connection to the broker %s. %s Trying again until it is there.", self._account.broker, why)
+        self._tell(f"no connection to {self._account.broker}: {why}")
+
+    def _choose_version(self, connection: BrokerConnection) -> bool:
+        """Fall back to MQTT 3.1.1 where the broker refuses 5, or hangs up on it and was never heard to speak it.
+
+        Return whether it refused, so that a next try makes sense at once.
+        """
+        self._has_spoken_5 = self._has_spoken_5 or (connection.was_accepted and connection.version == MQTTv5)
+        if connection.version == MQTTv5 and connection.version_refused:
+            self._version = MQTTv311
+            return True
+        if not connection.was_accepted and connection.was_opened and not self._has_spoken_5:
+            self._version = MQTTv311 if connection.version == MQTTv5 else MQTTv5
+        return False
+
+    def _became_ready(self, connection: BrokerConnection) -> None:
+        self._was_ready, self._outage_told, self._ready_since = True, False, time.monotonic()
+        how = "on a shared subscription" if connection.shared else "without a shared subscription: run no other bridge"
+        log.info("Connected to the broker %s, %s, %s.", self._account.broker, VERSION_NAMES[connection.version], how)
+        self._tell()
+        self._start_probe()
+
+    # --- does the broker keep replies apart? -----------------------------------------------------
+
+    def _start_probe(self) -> None:
+        if self._probing is None or not self._probing.is_alive():
+            self._probing = threading.Thread(target=self._probe, name="probe", daemon=True)
+            self._probing.start()
+
+    def _probe(self) -> None:
+        try:
+            verdict = probe(self._devices, self._answering.topics)
+        except Exception:
+            log.exception("The probe of the broker failed")
+            verdict = Verdict.UNANSWERED
+        if verdict != self._verdict:
+            told = verdict.told(shared=self._answering.shared, topics=self._answering.topics)
+            log.log(logging.INFO if verdict is Verdict.ISOLATED else logging.WARNING, "%s", told)
+        self._verdict = verdict
+        self._tell()
+
+    def _tell(self, trouble: str = "") -> None:
+        """Write into the heartbeat how things stand."""
+        connection = self._connection
+        if self._stopping or trouble or connection is None or not connection.ready:
+            self._reporter.report(ready=False, note="stopping" if self._stopping else trouble)
+            return
+        how = f"{VERSION_NAMES[connection.version]}{', shared subscription' if connection.shared else ''}"
+        found = self._verdict.label if self._verdict else "finding out whether the broker keeps replies apart"
+        self._reporter.report(ready=True, note=f"{self._account.broker}, {how}; {found}")
+
+    # --- stopping --------------------------------------------------------------------------------
+
+    def _begin_to_stop(self) -> None:
+        """Where other bridges share the work they get the requests that come now; else the broker keeps them for our return."""
+        self._stop_by = time.monotonic() + STOP_WITHIN_S
+        self._tell()
+        connection = self._connection
+        on_shared = connection is not None and connection.ready and connection.shared
+        if connection and on_shared and not self._desk.waits_for_database and self._reporter.has_peers():
+            connection.leave()
+        else:
+            self._desk.taking = False
+
+    def _is_finished(self) -> bool:
+        if self._stop_by is None:
+            return False
+        return self._desk.unfinished == 0 or time.monotonic() > self._stop_by

@@ -1,0 +1,251 @@
+"""One connection to the broker: the thin adapter that owns a paho client.
+
+paho's own thread ends without a word when a callback or its decoder raises, and its client sends more than the broker
+allows when it resends after a reconnect. So each connection has a client of its own, driven by `turn` from one thread;
+whatever raises there reaches the bridge, which drops the connection and makes another.
+"""
+
+import select
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from transports.mqtt.bridge.inflight import InflightRequest
+from transports.mqtt.bridge.messages import Answer, Message
+from transports.mqtt.broker_address import BrokerAddress
+
+KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
+# From CONNECT until the broker has granted the subscription.
+READY_TIMEOUT_S = 10.0
+# Far above MAX_REQUEST_BYTES, so that what is too large gets its answer, and far below what would hurt.
+MAX_PACKET_BYTES = 1024 * 1024
+VERSION_NAMES: Mapping[MQTTProtocolVersion, str] = {MQTTv5: "MQTT 5", MQTTv311: "MQTT 3.1.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who connects, and for what."""
+
+    broker: BrokerAddress
+    client_id: str
+    group: str
+    requests: str
+    shared_request: str
+    window: int
+    session_expiry_s: int
+
+
+class Listener(Protocol):
+    """What a connection tells its bridge, from within `turn`."""
+
+    def accepted(self, *, session_present: bool) -> None: ...
+    def arrived(self, message: Message, mid: int) -> None: ...
+    def handed_over(self, taken: InflightRequest, problem: str) -> None: ...
+
+
+class BrokerConnection:
+    """From CONNECT to the end. Not safe from two threads. `ended` says why it is over, "" while it is not."""
+
+    def __init__(self, account: Account, version: MQTTProtocolVersion, listener: Listener) -> None:
+        self.version = version
+        self.ready = self.shared = self.was_opened = self.was_accepted = self.version_refused = False
+        self.ended = ""
+        self._account = account
+        self._listener = listener
+        self._deadline = time.monotonic() + READY_TIMEOUT_S
+        self._subscribing = 0
+        self._outbox: deque[tuple[InflightRequest, Answer]] = deque()
+        self._under_way: dict[int, InflightRequest] = {}
+        self._max_under_way = account.window
+        self._client = self._make_client()
+
+    def open(self) -> None:
+        """Connect, and send CONNECT. Raises OSError."""
+        broker, account = self._account.broker, self._account
+        if self.version == MQTTv5:
+            properties = _properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = account.session_expiry_s
+            properties.ReceiveMaximum = account.window
+            properties.MaximumPacketSize = MAX_PACKET_BYTES
+            self._client.connect(broker.host, broker.port, KEEPALIVE_S, clean_start=False, properties=properties)
+        else:
+            self._client.connect(broker.host, broker.port, KEEPALIVE_S)
+        self.was_opened = True
+
+    def turn(self, wake: socket.socket, timeout_s: float) -> None:
+        """Do what is due on the wire; wait for it no longer than `timeout_s`, or until `wake` can be read."""
+        sock: Any = self._client.socket()
+        if sock is None or (not self.ready and time.monotonic() > self._deadline):
+            self._end("The broker did not answer in time." if sock else "The connection was closed.")
+            return
+        pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        wants = [sock] if self._client.want_write() else []
+        readable, writable, _ = select.select([sock, wake], wants, [], 0 if pending else timeout_s)
+        if pending or sock in readable:
+            self._client.loop_read()
+        if writable and self._client.socket() is sock:
+            self._client.loop_write()
+        self._client.loop_misc()
+
+    def publish(self, taken: InflightRequest, answer: Answer) -> None:
+        """Send `answer` at QoS 1, as soon as the broker has room for it. The listener hears when the broker has it."""
+        self._outbox.append((taken, answer))
+        self._send_answers()
+
+    def acknowledge(self, mid: int) -> None:
+        self._client.ack(mid, 1)
+
+    def leave(self) -> None:
+        """Give up the subscription, so that the broker sends new requests to other bridges."""
+        self._client.unsubscribe([self._shared_filter(), self._account.requests])
+
+    def close(self) -> None:
+        """Disconnect in order; the session stays with the broker."""
+        self._client.disconnect()
+        give_up = time.monotonic() + CLOSE_TIMEOUT_S
+        while (sock := self._client.socket()) is not None and self._client.want_write() and time.monotonic() < give_up:
+            select.select([], [sock], [], CLOSE_TIMEOUT_S)
+            self._client.loop_write()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Drop the connection as it is."""
+        sock: Any = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    def _make_client(self) -> Client:
+        persistent: dict[str, Any] = {} if self.version == MQTTv5 else {"clean_session": False}
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            self._account.client_id,
+            protocol=self.version,
+            reconnect_on_failure=False,
+            manual_ack=True,
+            **persistent,
+        )
+        broker = self._account.broker
+        if broker.username:
+            client.username_pw_set(broker.username, broker.password or None)
+        if broker.tls:
+            client.tls_set_context(broker.tls)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        # How many answers may be under way is ours to count: paho would not heed what the broker says in CONNACK.
+        client.max_inflight_messages = 0
+        client.on_socket_open = _no_delay
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        return client
+
+    def _on_connect(
+        self, _client: Client, _data: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self.version_refused = reason.getName() == "Unsupported protocol version"
+            self._end(f"The broker refused the connection: {reason}.")
+            return
+        self.was_accepted = True
+        self._max_under_way = min(self._account.window, getattr(properties, "ReceiveMaximum", 65_535))
+        self._listener.accepted(session_present=flags.session_present)
+        self.shared = self.version == MQTTv5 and getattr(properties, "SharedSubscriptionAvailable", 1) == 1
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        """Ask for the requests of all clients, for those on the shared topic, and drop what an earlier session asked for."""
+        filters = [self._shared_filter() if self.shared else self._account.requests]
+        if self._account.shared_request:
+            filters.append(self._share(self._account.shared_request) if self.shared else self._account.shared_request)
+        if self.version == MQTTv5:
+            # Retain handling 2: nothing that was retained; its sender waits no more.
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            _, mid = self._client.subscribe([(name, options) for name in filters])
+        else:
+            _, mid = self._client.subscribe([(name, 1) for name in filters])
+        self._subscribing = mid or 0
+        if self.version == MQTTv5:
+            other = self._account.requests if self.shared else self._shared_filter()
+            self._client.unsubscribe(other)
+
+    def _on_subscribe(self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties) -> None:
+        if mid != self._subscribing:
+            return
+        if not reasons[0].is_failure:
+            self.ready = True
+        elif self.shared:
+            self.shared = False
+            self._subscribe()
+        else:
+            self._end(f"The broker refused the subscription to {self._account.requests}: {reasons[0]}.")
+
+    def _on_message(self, _client: Client, _data: Any, received: MQTTMessage) -> None:
+        try:
+            topic = received.topic
+        except UnicodeDecodeError:
+            topic = ""
+        properties = received.properties
+        message = Message(
+            topic,
+            bytes(received.payload),
+            retained=bool(received.retain),
+            repeated=bool(received.dup),
+            response_topic=getattr(properties, "ResponseTopic", ""),
+            correlation=getattr(properties, "CorrelationData", None),
+        )
+        self._listener.arrived(message, received.mid if received.qos else 0)
+
+    def _on_publish(self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties) -> None:
+        taken = self._under_way.pop(mid, None)
+        if taken:
+            self._listener.handed_over(taken, str(reason) if reason.is_failure else "")
+        self._send_answers()
+
+    def _on_disconnect(
+        self, _client: Client, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        who = "The broker ended the connection" if flags.is_disconnect_packet_from_server else "The connection broke"
+        self._end(f"{who}: {reason}.")
+
+    def _send_answers(self) -> None:
+        while self._outbox and len(self._under_way) < self._max_under_way and not self.ended:
+            taken, answer = self._outbox.popleft()
+            properties = None
+            if self.version == MQTTv5 and answer.correlation is not None:
+                properties = _properties(PacketTypes.PUBLISH)
+                properties.CorrelationData = answer.correlation
+            info = self._client.publish(answer.topic, answer.body, qos=1, properties=properties)
+            self._under_way[info.mid] = taken
+
+    def _share(self, name: str) -> str:
+        return f"$share/{self._account.group}/{name}"
+
+    def _shared_filter(self) -> str:
+        return self._share(self._account.requests)
+
+    def _end(self, why: str) -> None:
+        self.ended = self.ended or why
+        self.ready = False
+
+
+def _no_delay(_client: Client, _data: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _properties(packet: int) -> Properties:
+    made: Properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho's own types end here
+    return made

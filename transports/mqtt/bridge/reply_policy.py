@@ -1,0 +1,71 @@
+"""From a message to its answer: the pure part of the bridge. It neither knows a broker nor waits for the database."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from provisioning.choices import Transport
+from transports.codecs import JSON
+from transports.handler import Reply, ReplyKind
+from transports.mqtt.bridge import probe_messages
+from transports.mqtt.bridge.messages import Answer, Message
+from transports.mqtt.client_ids import address_of
+from transports.mqtt.topics import Topics
+
+Handle = Callable[[bytes, Transport, str], "Future[Reply]"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyPolicy:
+    """How this bridge answers. `shared` says whether it may answer on the topic that all devices share.
+
+    `addressed` says that client ids hold the clients' addresses, as the embedded broker makes them.
+    """
+
+    topics: Topics
+    shared: bool
+    handle: Handle
+    addressed: bool = False
+
+    def response_topic(self, message: Message) -> str:
+        """Return where the answer to `message` goes; "" when it gets none.
+
+        A retained message is one from the past, delivered to every new subscription: its sender waits no more.
+        """
+        if message.retained:
+            return ""
+        client_id = self.topics.client_of(message.topic)
+        on_shared = bool(self.topics.shared_request) and message.topic == self.topics.shared_request
+        if not client_id and not on_shared:
+            return ""
+        if chosen := self.topics.chosen_response(message.response_topic, client_id):
+            return chosen
+        if client_id:
+            return self.topics.own_response(client_id)
+        return self.topics.shared_response if self.shared else ""
+
+    def answer_probe(self, message: Message) -> Answer | None:
+        """Return the answer to a probe of one of this installation's bridges, None when `message` is not one."""
+        prober = probe_messages.prober(message.body)
+        if not prober:
+            return None
+        # Never on the shared topic: a device that waits there would take it for its own answer.
+        topic = self.topics.own_response(self.topics.client_of(message.topic) or prober)
+        return Answer(topic, probe_messages.answer(prober))
+
+    def reply_to(self, message: Message) -> "Future[Reply]":
+        """Return a future of the reply. It never fails."""
+        address = address_of(self.topics.client_of(message.topic)) if self.addressed else ""
+        return self.handle(message.body, Transport.MQTT, address)
+
+
+def to_answer(reply: Reply, message: Message, topic: str) -> Answer | None:
+    """Return what goes to the device; None while the database is away, when the request has to wait."""
+    if reply.kind == ReplyKind.UNAVAILABLE:
+        return None
+    return Answer(topic, reply.body, message.correlation)
+
+
+def failure_reply(message: Message, topic: str) -> Answer:
+    """Return the answer to a request that met an error of ours."""
+    return Answer(topic, JSON.encode_error("Failed to provision device!"), message.correlation)

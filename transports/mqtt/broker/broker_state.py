@@ -1,0 +1,37 @@
+"""What all connections of the broker share. Everything but the database work runs in the event loop."""
+
+from typing import Protocol
+
+from django.conf import settings
+
+from transports.database_threads import DatabaseThreads
+from transports.mqtt.broker.requests import RequestQueue
+from transports.mqtt.broker.topics import PerClientTopic
+from transports.mqtt.client_ids import split_client_id
+
+DATABASE_THREADS = 4
+
+
+class Answerable(Protocol):
+    """A client that provisions, as far as replies are concerned."""
+
+    def answer(self, request: str, body: bytes, qos: int) -> None: ...
+
+
+class BrokerState:
+    """The requests under way, who waits for a reply, and the way to the database."""
+
+    def __init__(self) -> None:
+        self.requests = RequestQueue()
+        self.database = DatabaseThreads(DATABASE_THREADS)
+        self.provisioning_clients: dict[str, Answerable] = {}
+        self.request_topic = PerClientTopic.of(settings.MQTT_REQUEST_TOPIC)
+        self.response_topic = PerClientTopic.of(settings.MQTT_RESPONSE_TOPIC)
+
+    def answer(self, topic: str, body: bytes, qos: int) -> bool:
+        """Hand a bridge's reply to the one client that asked. Return whether it is still there."""
+        key, request = split_client_id(self.response_topic.client_id(topic))
+        client = self.provisioning_clients.get(key)
+        if client:
+            client.answer(request, body, qos)
+        return client is not None
