@@ -1,10 +1,11 @@
-"""What a run tells the person at the terminal: credentials made by a first run, and commands to try them with."""
+"""What `make run` prints: the credentials that a first run made, and commands to try them."""
 
-import json
 import shutil
 
 from django.conf import settings
 
+from console.addresses import Addresses, own_addresses
+from console.client_commands import coap_client, curl, mosquitto_pub, mosquitto_rr, request_body
 from console.first_run import FirstRun
 from core.random_text import random_alphanumeric
 
@@ -14,10 +15,12 @@ COAP_CLIENTS = ("coap-client", "coap-client-notls", "coap-client-openssl", "coap
 
 def first_greeting(made: FirstRun) -> str:
     """Return what a first run prints. It holds secrets, and is the only place where they are shown."""
+    at = own_addresses()
+    client = next((name for name in COAP_CLIENTS if shutil.which(name)), COAP_CLIENTS[1])
     return f"""
 This is the first run. Keep what follows: it is not shown again.
 
-  Admin         {_base()}/admin/
+  Admin         {at.http_url}/admin/
   user          {made.username}
   password      {made.password}
 
@@ -28,12 +31,12 @@ This is the first run. Keep what follows: it is not shown again.
 Once the server is ready, register a device. A name can be taken once; change it to run a command again.
 
 HTTP:
-  {_curl(made)}
+  {" ".join(curl(request_body(made.key, made.secret, "demo-http"), at))}
 
 CoAP (Debian: apt-get install libcoap3-bin):
-  {_coap(made)}
+  {" ".join(coap_client(request_body(made.key, made.secret, "demo-coap"), at, client))}
 
-{_mqtt(made)}"""
+{_mqtt(made, at)}"""
 
 
 def later_greeting() -> str:
@@ -41,42 +44,15 @@ def later_greeting() -> str:
     return f"Firstlight goes on with what is in {settings.DATA_DIR}. A lost admin password: make password"
 
 
-def _curl(made: FirstRun) -> str:
-    return f"curl -sS {_base()}/api/v1/provision -d '{_request(made, 'demo-http')}'"
-
-
-def _coap(made: FirstRun) -> str:
-    client = next((name for name in COAP_CLIENTS if shutil.which(name)), COAP_CLIENTS[1])
-    url = f"coap://{_reachable(settings.COAP_HOST)}:{settings.COAP_PORT}/api/v1/provision"
-    return f"{client} -m post -t 50 -e '{_request(made, 'demo-coap')}' {url}"
-
-
-def _mqtt(made: FirstRun) -> str:
+def _mqtt(made: FirstRun, at: Addresses) -> str:
     if not settings.MQTT_EMBEDDED_BROKER:
-        return "MQTT: through your own broker, MQTT_BROKER_URL; see docs/protocol.md.\n"
-    at = f"-h {_reachable(settings.MQTT_HOST)} -p {settings.MQTT_PORT}"
-    login = f"{at} -u provision -t /provision/request"
+        return "MQTT: through your own broker, MQTT_BROKER_URL; see docs/mqtt.md.\n"
     token = random_alphanumeric()
-    own_token = _request(made, "demo-mqtt-2", credentialsType="ACCESS_TOKEN", token=token)
-    # At QoS 1 the request is acknowledged once it has been served, so that the next command finds the token known.
+    own_token = request_body(made.key, made.secret, "demo-mqtt-2", credentialsType="ACCESS_TOKEN", token=token)
     return f"""MQTT (Debian: apt-get install mosquitto-clients), the reply shown by mosquitto_rr:
-  mosquitto_rr -V mqttv311 {login} -e /provision/response -m '{_request(made, "demo-mqtt")}'
+  {" ".join(mosquitto_rr(request_body(made.key, made.secret, "demo-mqtt"), at, "demo"))}
 
 MQTT, a device that brings its own token, and then sends a measurement with it:
-  mosquitto_pub -q 1 {login} -m '{own_token}'
-  mosquitto_pub {at} -u {token} -t v1/devices/me/telemetry -m '{{"temperature": 21.5}}'
+  {" ".join(mosquitto_pub(own_token, at, "demo"))}
+  mosquitto_pub -h {at.mqtt_host} -p {at.mqtt_port} -u {token} -t v1/devices/me/telemetry -m '{{"temperature": 21.5}}'
 """
-
-
-def _request(made: FirstRun, name: str, **more: str) -> str:
-    """Return a request as JSON. Key and secret are alphanumeric, so it can stand between single quotes."""
-    return json.dumps({"deviceName": name, "provisionDeviceKey": made.key, "provisionDeviceSecret": made.secret} | more)
-
-
-def _base() -> str:
-    return f"http://{_reachable(settings.HTTP_HOST)}:{settings.HTTP_PORT}"
-
-
-def _reachable(host: str) -> str:
-    """Return a host to connect to, where `host` is one to listen on."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 — compared, not listened on

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from core.model_update import model_update
 from core.unique import unique
 from devices.bulk_services import devices_reset_provisioning
 from devices.choices import PROVISION_STATE
@@ -56,13 +57,7 @@ def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials
 def device_update(*, device: Device, **fields: Any) -> list[str]:
     """Set `fields` of `device`; return the names of those that changed. Raises ValidationError, and then none did."""
     locked = Device.objects.select_for_update(no_key=True).get(pk=device.pk)
-    changed = [name for name, value in fields.items() if getattr(locked, name) != value]
-    for name in changed:
-        setattr(locked, name, fields[name])
-    locked.full_clean()
-    with unique("name", NAME_TAKEN):
-        locked.save(update_fields=[*changed, "updated_at"])
-    return changed
+    return model_update(locked, fields, taken=NAME_TAKEN)
 
 
 def default_attributes(profile: DeviceProfile) -> list[dict[str, Any]]:

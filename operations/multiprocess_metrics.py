@@ -1,6 +1,6 @@
 """Worker processes of one web server keep their metrics in files, so that any of them can answer for all.
 
-prometheus_client names these files by process id, and they stay for ever: each worker that was started anew leaves
+prometheus_client names these files by process id, and they stay for ever: each worker that was restarted leaves
 some behind. Here a worker takes the lowest free slot, and holds it by a lock that ends with the process. So there are
 as many files as workers, and who takes a dead worker's slot goes on counting where that one stopped.
 """
@@ -12,6 +12,8 @@ from typing import IO
 
 from prometheus_client import multiprocess, values
 
+from core.locks import try_lock
+
 _LOCK = "slot-{}.lock"
 MAX_WORKERS = 256
 
@@ -22,7 +24,7 @@ class _Slot:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number: int | None = None
-        self._lock: IO[str] | None = None
+        self._lock: IO[bytes] | None = None
         os.register_at_fork(after_in_child=self._forget)
 
     def number(self) -> int:
@@ -37,11 +39,11 @@ class _Slot:
         with (self._folder / "lock").open("w") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             if not _taken(self._folder):
-                # Nobody is here: what lies about is of an earlier run.
+                # Nobody is here: the files are of an earlier run.
                 for leftover in self._folder.glob("*.db"):
                     leftover.unlink()
             for number in range(MAX_WORKERS):
-                lock = _try_lock(self._folder / _LOCK.format(number))
+                lock = try_lock(self._folder / _LOCK.format(number))
                 if lock:
                     _forget_state(number, self._folder)
                     self._number, self._lock = number, lock
@@ -57,9 +59,9 @@ def share_metrics(folder: Path) -> None:
 
 
 def forget_dead_workers(folder: Path) -> None:
-    """Remove what dead workers said of their present state, such as queue lengths; their counts stay."""
+    """Remove the gauges of dead workers, such as queue lengths; their counters stay."""
     for path in folder.glob(_LOCK.format("*")):
-        lock = _try_lock(path)
+        lock = try_lock(path)
         if lock:
             with lock:
                 _forget_state(path.stem.removeprefix("slot-"), folder)
@@ -71,19 +73,8 @@ def _forget_state(number: int | str, folder: Path) -> None:
 
 def _taken(folder: Path) -> bool:
     for path in folder.glob(_LOCK.format("*")):
-        lock = _try_lock(path)
+        lock = try_lock(path)
         if lock is None:
             return True
         lock.close()
     return False
-
-
-def _try_lock(path: Path) -> IO[str] | None:
-    """Return `path` open and locked until it is closed, or None when another holds it."""
-    file = path.open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file

@@ -11,6 +11,7 @@ from django.db.models import Model, ProtectedError
 from django.utils import timezone
 
 from core.encryption import EncryptedBinaryField, EncryptedTextField
+from core.model_update import model_update
 from core.random_text import random_alphanumeric
 from core.text import has_control_characters
 from core.unique import unique
@@ -44,13 +45,7 @@ def profile_update(*, profile: DeviceProfile, **fields: Any) -> list[str]:
     The row is locked, so that of two concurrent changes neither undoes fields that it does not name.
     """
     locked = DeviceProfile.objects.select_for_update().get(pk=profile.pk)
-    changed = [name for name, value in fields.items() if getattr(locked, name) != value]
-    for name in changed:
-        setattr(locked, name, fields[name])
-    locked.full_clean()
-    with unique("name", NAME_TAKEN):
-        locked.save(update_fields=[*changed, "updated_at"])
-    return changed
+    return model_update(locked, fields, taken=NAME_TAKEN)
 
 
 def profile_delete(*, profile: DeviceProfile) -> None:

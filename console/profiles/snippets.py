@@ -1,13 +1,13 @@
 """What to paste to provision a device of one profile: complete, and filled in for this profile and this host."""
 
 import json
-import shlex
 from dataclasses import dataclass, field
 from string import Template
 
 from console.addresses import Addresses
+from console.client_commands import NEXT_LINE, PATH, coap_client, curl, mosquitto_pub, mosquitto_rr, request_body
 
-PATH = "/api/v1/provision"
+CLIENT_ID = "my-device"
 # What stands in a snippet for an operator who does not see the key.
 KEY_PLACEHOLDER = "PROVISION_DEVICE_KEY"
 SECRET_PLACEHOLDER = "PROVISION_DEVICE_SECRET"  # noqa: S105 - a placeholder
@@ -33,43 +33,29 @@ class Snippet:
 
 def snippets(pair: Pair, addresses: Addresses, *, device_name: str) -> list[Snippet]:
     """Return the snippets for devices that show `pair`."""
-    body = json.dumps({"deviceName": device_name, "provisionDeviceKey": pair.key, "provisionDeviceSecret": pair.secret})
+    body = request_body(pair.key, pair.secret, device_name)
     return [
-        Snippet("curl", "curl", "Debian: apt-get install curl", _curl(body, addresses)),
+        Snippet("curl", "curl", "Debian: apt-get install curl", NEXT_LINE.join(curl(body, addresses))),
         Snippet("mosquitto", "Mosquitto", "Debian: apt-get install mosquitto-clients", _mosquitto(body, addresses)),
-        Snippet("coap-client", "coap-client", "Debian: apt-get install libcoap3-bin", _coap_client(body, addresses)),
+        Snippet(
+            "coap-client", "coap-client", "Debian: apt-get install libcoap3-bin", NEXT_LINE.join(coap_client(body, addresses))
+        ),
         Snippet("paho", "Python, MQTT", "pip install 'paho-mqtt>=2'", _fill(_PAHO, body, addresses)),
         Snippet("aiocoap", "Python, CoAP", "pip install aiocoap", _fill(_AIOCOAP, body, addresses)),
         Snippet("arduino", "ESP32, Arduino", "Libraries: PubSubClient, ArduinoJson 7", _fill(_ARDUINO, body, addresses)),
     ]
 
 
-def _curl(body: str, at: Addresses) -> str:
-    return f"curl -sS {shlex.quote(at.http_url + PATH)} \\\n  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"
-
-
 def _mosquitto(body: str, at: Addresses) -> str:
-    """mosquitto_pub sends; mosquitto_rr sends and waits for the reply, which only the client that asked gets."""
-    client_id = "my-device"
-    login = f"-h {shlex.quote(at.mqtt_host)} -p {at.mqtt_port} -u provision -i {client_id} -V mqttv311"
-    login += " --tls-use-os-certs" if at.mqtt_tls else ""
-    asked = shlex.quote(at.request_topic.format(client_id=client_id))
-    answered = shlex.quote(at.response_topic.format(client_id=client_id))
-    return (
-        f"# Ask, and print the reply:\nmosquitto_rr {login} -W 15 \\\n  -t {asked} -e {answered} \\\n  -m {shlex.quote(body)}\n\n"
-        f"# A device that brings its own token needs no reply:\nmosquitto_pub {login} \\\n  -t {asked} \\\n"
-        f"  -m {shlex.quote(_with_token(body))}"
-    )
+    asked = NEXT_LINE.join(mosquitto_rr(body, at, CLIENT_ID))
+    own_token = NEXT_LINE.join(mosquitto_pub(_with_token(body), at, CLIENT_ID))
+    return f"# Ask, and print the reply:\n{asked}\n\n# A device that brings its own token needs no reply:\n{own_token}"
 
 
 def _with_token(body: str) -> str:
     fields = json.loads(body)
     name = fields["deviceName"] + "-own-token"
     return json.dumps(fields | {"deviceName": name, "credentialsType": "ACCESS_TOKEN", "token": "CHANGE-ME-own-token"})
-
-
-def _coap_client(body: str, at: Addresses) -> str:
-    return f"coap-client-notls -m post -t application/json \\\n  -e {shlex.quote(body)} \\\n  {shlex.quote(at.coap_url + PATH)}"
 
 
 def _fill(template: str, body: str, at: Addresses) -> str:
@@ -81,8 +67,8 @@ def _fill(template: str, body: str, at: Addresses) -> str:
         "secret": fields["provisionDeviceSecret"],
         "mqtt_host": at.mqtt_host,
         "mqtt_port": at.mqtt_port,
-        "asked": at.request_topic.format(client_id="my-device"),
-        "answered": at.response_topic.format(client_id="my-device"),
+        "asked": at.request_topic.format(client_id=CLIENT_ID),
+        "answered": at.response_topic.format(client_id=CLIENT_ID),
         "coap_url": at.coap_url + PATH,
     }
     literals = {name: json.dumps(value) for name, value in values.items()}

@@ -18,7 +18,7 @@ from aiocoap.error import LibraryShutdown
 from paho.mqtt.enums import CallbackAPIVersion
 
 from console.addresses import Addresses
-from console.profiles.snippets import PATH
+from console.client_commands import PATH
 from provisioning.choices import Transport
 
 TIMEOUT_S = 10.0

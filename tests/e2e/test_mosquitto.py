@@ -29,8 +29,8 @@ from transports.mqtt.bridge.bridge import Bridge
 from transports.mqtt.bridge.connection import Account
 from transports.mqtt.bridge.messages import Message
 from transports.mqtt.bridge.reply_policy import ReplyPolicy
+from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.broker_address import BrokerAddress
-from transports.mqtt.topics import Topics
 
 DISCONNECT = b"\xe0\x00"
 PROBE = b'{"firstlightProbe"'

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 from django.core.management import CommandError, call_command
 
-from devices.models import Device, DeviceCredentials, ImportJob
+from devices.models import Device, DeviceCredentials
 from imports.choices import ImportState
+from imports.models import ImportJob
 from tests.support.databases import installation
 from tests.support.imports import GUIDE_SAMPLE, make_profile, write_list
 from tests.support.web import ROOT, create_profile, manage

@@ -130,7 +130,7 @@ def test_each_bad_row_is_reported_and_the_good_ones_go_in():
         10: "The row has too few fields: 6 in place of 7.",
         11: "name: The value has a control character.",
         12: "name: The value has 256 characters; at most 255 fit.",
-        13: "before_commit: The value has 20000 characters; at most 16384 fit.",
+        13: "note: The value has 20000 characters; at most 16384 fit.",
         14: "token: The token is 'provision', which is reserved for provisioning.",
         15: "gateway: The value says neither true nor false.",
         16: "token: The value has a control character.",

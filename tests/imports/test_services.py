@@ -12,11 +12,12 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from devices.credentials import AccessToken
-from devices.models import ColumnMemory, Device, ImportFilePart, ImportJob, ImportRow
+from devices.models import Device
 from devices.services import device_create
 from imports import pipeline, recovery, results, services, stored_files, tasks
 from imports.choices import ImportSource, ImportState, Verdict
 from imports.columns import Column, ColumnType, guessed, mapped
+from imports.models import ColumnMemory, ImportFilePart, ImportJob, ImportRow
 from tests.support.imports import GUIDE_SAMPLE, make_profile
 
 pytestmark = pytest.mark.django_db(transaction=True)

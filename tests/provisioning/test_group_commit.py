@@ -113,7 +113,7 @@ def test_request_that_was_not_served_among_others_is_told_to_come_again():
     queue.close()
 
 
-def test_whoever_cannot_be_told_hurts_nobody_else(queue, gate, caplog):
+def test_callback_that_raises_hurts_no_other_request(queue, gate, caplog):
     def explode(_outcome):
         raise RuntimeError("boom")
 
@@ -124,7 +124,7 @@ def test_whoever_cannot_be_told_hurts_nobody_else(queue, gate, caplog):
     gate.open.release(10)
 
     assert other.result(WAIT_S).device_name == "b"
-    assert "could not be told" in caplog.text
+    assert "could not be passed on" in caplog.text
 
 
 def test_close_finishes_what_waits_and_refuses_what_comes(queue, gate):

@@ -15,9 +15,9 @@ from provisioning.keys import keys_of
 from provisioning.messages import ProvisionOutcome
 from provisioning.models import ProvisionAttempt, RejectedRequest
 from provisioning.services import provision_batch
-from provisioning.validation import admit
+from provisioning.validation import validate
 from tests.support.provisioning import ask, certificate_text, checking, creating, database_text
-from transports import handler as exchange_module
+from transports import handler
 from transports.codecs import MalformedRequest, decode
 from transports.handler import handle
 
@@ -93,7 +93,7 @@ def test_no_secret_stands_in_any_log(key, requests, caplog, monkeypatch):
 
 def test_no_secret_stands_in_any_repr(key, requests):
     outcomes = provision_batch(requests)
-    admitted = admit(requests[0], keys_of(requests)[key.key], services.timezone.now())
+    admitted = validate(requests[0], keys_of(requests)[key.key], services.timezone.now())
     models = [*Device.objects.all(), *DeviceCredentials.objects.all(), *ProvisioningKey.objects.all()]
     rows = [*ProvisionAttempt.objects.all(), *RejectedRequest.objects.all()]
 
@@ -111,7 +111,7 @@ def test_every_value_that_crosses_a_layer_is_frozen_and_has_slots():
 
 def test_no_secret_stands_in_a_reply_but_that_of_its_own_device(key, monkeypatch, caplog):
     queue = GroupCommit()
-    monkeypatch.setattr(exchange_module, "group_commit", queue)
+    monkeypatch.setattr(handler, "group_commit", queue)
     body = f'{{"provisionDeviceKey": "{key.key}", "provisionDeviceSecret": "{key.secret}", "token": "{TOKEN}"'
     with caplog.at_level(logging.DEBUG):
         first = handle(f"{body}}}".encode(), Transport.HTTP).result(30)
@@ -133,7 +133,7 @@ def test_no_secret_stands_in_a_reply_but_that_of_its_own_device(key, monkeypatch
 def test_errors_show_no_secret(key, requests):
     for request in requests:
         try:
-            admit(request, keys_of([request]).get(request.key), services.timezone.now())
+            validate(request, keys_of([request]).get(request.key), services.timezone.now())
         except Exception as err:  # noqa: BLE001 - whatever it is, it must not tell
             assert_none(f"{err!r} {err} {err.__cause__!r}", {"s3cret", key.secret})
     with pytest.raises(MalformedRequest) as caught:

@@ -11,9 +11,10 @@ from django.core.management import call_command
 from django.test import Client
 from rest_framework.authtoken.models import Token
 
-from devices.models import Device, DeviceCredentials, ImportJob
+from devices.models import Device, DeviceCredentials
 from imports import services
 from imports.choices import ImportState
+from imports.models import ImportJob
 from tests.support.imports import GUIDE_SAMPLE, make_profile
 
 pytestmark = pytest.mark.django_db(transaction=True)

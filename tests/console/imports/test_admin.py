@@ -8,9 +8,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
 
-from devices.models import Device, DeviceCredentials, ImportJob
+from devices.models import Device, DeviceCredentials
 from imports import services
 from imports.choices import ImportState
+from imports.models import ImportJob
 from tests.support.imports import GUIDE_SAMPLE, make_profile
 from tests.support.operators import client_of
 

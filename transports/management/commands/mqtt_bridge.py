@@ -14,8 +14,8 @@ from transports.mqtt.bridge import identity
 from transports.mqtt.bridge.bridge import Bridge
 from transports.mqtt.bridge.connection import Account
 from transports.mqtt.bridge.reply_policy import ReplyPolicy
+from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.broker_address import bridge_address, device_address
-from transports.mqtt.topics import Topics
 
 
 class Command(BaseCommand):

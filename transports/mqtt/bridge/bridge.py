@@ -1,4 +1,4 @@
-"""The bridge's loop: keeps a connection to the broker, and has the desk work on what comes over it."""
+"""The bridge's loop: keeps a connection to the broker, and passes what arrives to the delivery."""
 
 import contextlib
 import logging
@@ -20,7 +20,7 @@ from transports.mqtt.broker_address import BrokerAddress
 
 log = logging.getLogger(__name__)
 
-# How long a stopping bridge goes on with what is in hand; the process has 10 s in all.
+# How long a stopping bridge goes on with what is in flight; the process has 10 s in all.
 STOP_WITHIN_S = 7.0
 # A connection that stood this long was a good one: the next outage begins with the shortest wait again.
 STEADY_AFTER_S = 10.0
@@ -45,21 +45,21 @@ class Bridge:
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
-        self._desk = Delivery(answering, self._wake)
+        self._delivery = Delivery(answering, self._wake)
         self._connection: BrokerConnection | None = None
         self._version = MQTTv5
         self._reconnect = Backoff(0.5, LONGEST_WAIT_S)
         self._was_ready = self._has_spoken_5 = False
         self._ready_since = 0.0
-        self._outage_told = False
+        self._outage_logged = False
         self._verdict: Verdict | None = None
         self._probing: threading.Thread | None = None
         self._stop_by: float | None = None
         self._stopping = False
 
     def run(self) -> bool:
-        """Serve until stopped. Return whether everything in hand was finished, and the database is not away."""
-        self._tell(f"connecting to {self._account.broker}")
+        """Serve until stopped. Return whether everything in flight was finished, and the database is available."""
+        self._report(f"connecting to {self._account.broker}")
         while not self._is_finished():
             try:
                 self._turn()
@@ -69,24 +69,24 @@ class Bridge:
                 self._drop("An error of the bridge.")
         if self._connection:
             self._connection.close()
-        return self._desk.unfinished == 0 and not self._desk.waits_for_database
+        return self._delivery.unfinished == 0 and not self._delivery.waits_for_database
 
     def stop(self) -> None:
-        """Take nothing more, finish what is in hand, disconnect."""
+        """Take nothing more, finish what is in flight, disconnect."""
         self._stopping = True
         self._wake()
 
-    # --- what the connection tells ---------------------------------------------------------------
+    # --- called by the connection ---------------------------------------------------------------
 
     def accepted(self, *, session_present: bool) -> None:
         assert self._connection
-        self._desk.connected(self._connection, session_present=session_present)
+        self._delivery.connected(self._connection, session_present=session_present)
 
     def arrived(self, message: Message, mid: int) -> None:
-        self._desk.arrived(message, mid)
+        self._delivery.arrived(message, mid)
 
-    def handed_over(self, taken: InflightRequest, problem: str) -> None:
-        self._desk.handed_over(taken, problem)
+    def handed_over(self, request: InflightRequest, problem: str) -> None:
+        self._delivery.handed_over(request, problem)
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -95,16 +95,16 @@ class Bridge:
             self._begin_to_stop()
         connection = self._connection or self._open()
         if connection:
-            connection.turn(self._woken, min(1.0, self._desk.seconds_left()))
+            connection.turn(self._woken, min(1.0, self._delivery.seconds_left()))
             if connection.ended:
                 self._drop(connection.ended)
             elif connection.ready and not self._was_ready:
                 self._became_ready(connection)
         else:
-            self._wait(min(1.0, self._reconnect.seconds_left(), self._desk.seconds_left()))
+            self._wait(min(1.0, self._reconnect.seconds_left(), self._delivery.seconds_left()))
         with contextlib.suppress(BlockingIOError):
             self._woken.recv(4096)
-        self._desk.collect()
+        self._delivery.collect()
 
     def _wait(self, seconds: float) -> None:
         self._woken.settimeout(max(seconds, 0.001))
@@ -130,7 +130,7 @@ class Bridge:
     def _drop(self, why: str) -> None:
         """The connection is over. Say so once per outage, and choose the protocol version for the next try."""
         connection, self._connection = self._connection, None
-        self._desk.disconnected()
+        self._delivery.disconnected()
         if connection:
             connection.abandon()
             if self._choose_version(connection):
@@ -139,10 +139,10 @@ class Bridge:
             self._reconnect.reset()
         self._was_ready = False
         self._reconnect.failed()
-        if not self._outage_told:
-            self._outage_told = True
+        if not self._outage_logged:
+            self._outage_logged = True
             log.warning("No connection to the broker %s. %s Trying again until it is there.", self._account.broker, why)
-        self._tell(f"no connection to {self._account.broker}: {why}")
+        self._report(f"no connection to {self._account.broker}: {why}")
 
     def _choose_version(self, connection: BrokerConnection) -> bool:
         """Fall back to MQTT 3.1.1 where the broker refuses 5, or hangs up on it and was never heard to speak it.
@@ -158,10 +158,10 @@ class Bridge:
         return False
 
     def _became_ready(self, connection: BrokerConnection) -> None:
-        self._was_ready, self._outage_told, self._ready_since = True, False, time.monotonic()
+        self._was_ready, self._outage_logged, self._ready_since = True, False, time.monotonic()
         how = "on a shared subscription" if connection.shared else "without a shared subscription: run no other bridge"
         log.info("Connected to the broker %s, %s, %s.", self._account.broker, VERSION_NAMES[connection.version], how)
-        self._tell()
+        self._report()
         self._start_probe()
 
     # --- does the broker keep replies apart? -----------------------------------------------------
@@ -178,12 +178,12 @@ class Bridge:
             log.exception("The probe of the broker failed")
             verdict = Verdict.UNANSWERED
         if verdict != self._verdict:
-            told = verdict.told(shared=self._answering.shared, topics=self._answering.topics)
-            log.log(logging.INFO if verdict is Verdict.ISOLATED else logging.WARNING, "%s", told)
+            text = verdict.explanation(shared=self._answering.shared, topics=self._answering.topics)
+            log.log(logging.INFO if verdict is Verdict.ISOLATED else logging.WARNING, "%s", text)
         self._verdict = verdict
-        self._tell()
+        self._report()
 
-    def _tell(self, trouble: str = "") -> None:
+    def _report(self, trouble: str = "") -> None:
         """Write into the heartbeat how things stand."""
         connection = self._connection
         if self._stopping or trouble or connection is None or not connection.ready:
@@ -198,15 +198,15 @@ class Bridge:
     def _begin_to_stop(self) -> None:
         """Where other bridges share the work they get the requests that come now; else the broker keeps them for our return."""
         self._stop_by = time.monotonic() + STOP_WITHIN_S
-        self._tell()
+        self._report()
         connection = self._connection
         on_shared = connection is not None and connection.ready and connection.shared
-        if connection and on_shared and not self._desk.waits_for_database and self._reporter.has_peers():
+        if connection and on_shared and not self._delivery.waits_for_database and self._reporter.has_peers():
             connection.leave()
         else:
-            self._desk.taking = False
+            self._delivery.taking = False
 
     def _is_finished(self) -> bool:
         if self._stop_by is None:
             return False
-        return self._desk.unfinished == 0 or time.monotonic() > self._stop_by
+        return self._delivery.unfinished == 0 or time.monotonic() > self._stop_by

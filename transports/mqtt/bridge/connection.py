@@ -49,11 +49,11 @@ class Account:
 
 
 class Listener(Protocol):
-    """What a connection tells its bridge, from within `turn`."""
+    """What a connection reports to its bridge, from within `turn`."""
 
     def accepted(self, *, session_present: bool) -> None: ...
     def arrived(self, message: Message, mid: int) -> None: ...
-    def handed_over(self, taken: InflightRequest, problem: str) -> None: ...
+    def handed_over(self, request: InflightRequest, problem: str) -> None: ...
 
 
 class BrokerConnection:
@@ -100,9 +100,9 @@ class BrokerConnection:
             self._client.loop_write()
         self._client.loop_misc()
 
-    def publish(self, taken: InflightRequest, answer: Answer) -> None:
+    def publish(self, request: InflightRequest, answer: Answer) -> None:
         """Send `answer` at QoS 1, as soon as the broker has room for it. The listener hears when the broker has it."""
-        self._outbox.append((taken, answer))
+        self._outbox.append((request, answer))
         self._send_answers()
 
     def acknowledge(self, mid: int) -> None:
@@ -210,9 +210,9 @@ class BrokerConnection:
         self._listener.arrived(message, received.mid if received.qos else 0)
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties) -> None:
-        taken = self._under_way.pop(mid, None)
-        if taken:
-            self._listener.handed_over(taken, str(reason) if reason.is_failure else "")
+        request = self._under_way.pop(mid, None)
+        if request:
+            self._listener.handed_over(request, str(reason) if reason.is_failure else "")
         self._send_answers()
 
     def _on_disconnect(
@@ -223,13 +223,13 @@ class BrokerConnection:
 
     def _send_answers(self) -> None:
         while self._outbox and len(self._under_way) < self._max_under_way and not self.ended:
-            taken, answer = self._outbox.popleft()
+            request, answer = self._outbox.popleft()
             properties = None
             if self.version == MQTTv5 and answer.correlation is not None:
                 properties = _properties(PacketTypes.PUBLISH)
                 properties.CorrelationData = answer.correlation
             info = self._client.publish(answer.topic, answer.body, qos=1, properties=properties)
-            self._under_way[info.mid] = taken
+            self._under_way[info.mid] = request
 
     def _share(self, name: str) -> str:
         return f"$share/{self._account.group}/{name}"

@@ -5,7 +5,6 @@ name of the shared subscription could join it and swallow a share of all request
 (Mosquitto 2.0.11 counts it in before it looks at the ACL).
 """
 
-import fcntl
 import hashlib
 import hmac
 import socket
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from django.conf import settings
+
+from core.locks import try_lock
 
 MAX_SLOTS = 1_000
 
@@ -30,12 +31,8 @@ def take_slot(folder: Path) -> Slot:
     """Return the first slot that no other bridge of this host holds. Raises OSError when `folder` is not usable."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for number in range(1, MAX_SLOTS):
-        lock = (folder / f"mqtt-bridge-{number}.lock").open("ab")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-        else:
+        lock = try_lock(folder / f"mqtt-bridge-{number}.lock")
+        if lock:
             return Slot(number, lock)
     raise OSError(f"{MAX_SLOTS} bridges run on this host already.")
 

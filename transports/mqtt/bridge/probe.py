@@ -13,14 +13,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from transports.mqtt.bridge import probe_messages
+from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.broker_address import BrokerAddress
-from transports.mqtt.topics import Topics
+from transports.mqtt.topics import REQUEST, RESPONSE
 
 log = logging.getLogger(__name__)
 
-# What unmodified firmware uses, whatever topics the bridge has on its side (protocol.md, *MQTT*).
-DEVICE_REQUEST = "/provision/request"
-DEVICE_RESPONSE = "/provision/response"
 USERNAME = "provision"
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 2.0
@@ -40,7 +38,7 @@ class Verdict(enum.Enum):
     def label(self) -> str:
         return self.value
 
-    def told(self, *, shared: bool, topics: Topics) -> str:
+    def explanation(self, *, shared: bool, topics: Topics) -> str:
         """Return what the log says, with what it means for unmodified firmware."""
         found = f"{self.label[0].upper()}{self.label[1:]}."
         if self is Verdict.ISOLATED:
@@ -51,7 +49,7 @@ class Verdict(enum.Enum):
                 "and every client subscribed there sees the credentials of the others. See docs/mqtt.md."
             )
         return (
-            f"{found} Unmodified firmware, which asks on {DEVICE_REQUEST}, is not answered on a topic that all devices "
+            f"{found} Unmodified firmware, which asks on {REQUEST}, is not answered on a topic that all devices "
             "share. See docs/mqtt.md for how to change that, and what it risks."
         )
 
@@ -62,9 +60,9 @@ def probe(broker: BrokerAddress, topics: Topics) -> Verdict:
         with _Device(broker) as bystander:
             if not bystander.connected.wait(CONNECT_TIMEOUT_S):
                 return Verdict.REFUSED
-            for name in (DEVICE_RESPONSE, f"{DEVICE_RESPONSE}/#", topics.response.replace("{client_id}", "+"), "#"):
+            for name in (RESPONSE, f"{RESPONSE}/#", topics.response.replace("{client_id}", "+"), "#"):
                 bystander.subscribe(name)
-            answered = _ask(broker, bystander, DEVICE_REQUEST, DEVICE_RESPONSE)
+            answered = _ask(broker, bystander, REQUEST, RESPONSE)
             found = Verdict.ISOLATED
             if not answered and topics.shared_request:
                 found = Verdict.OWN_TOPICS
@@ -87,7 +85,7 @@ def _ask(broker: BrokerAddress, bystander: "_Device", request: str, response: st
         device.publish(request.replace("{client_id}", device.client_id), device.question)
         answered = device.answered.wait(ANSWER_TIMEOUT_S)
     # What the bystander was sent before this subscription was granted has arrived when it is.
-    bystander.subscribe(DEVICE_RESPONSE)
+    bystander.subscribe(RESPONSE)
     return answered
 
 

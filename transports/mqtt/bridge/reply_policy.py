@@ -9,8 +9,8 @@ from transports.codecs import JSON
 from transports.handler import Reply, ReplyKind
 from transports.mqtt.bridge import probe_messages
 from transports.mqtt.bridge.messages import Answer, Message
+from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.client_ids import address_of
-from transports.mqtt.topics import Topics
 
 Handle = Callable[[bytes, Transport, str], "Future[Reply]"]
 

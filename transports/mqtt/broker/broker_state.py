@@ -6,8 +6,8 @@ from django.conf import settings
 
 from transports.database_threads import DatabaseThreads
 from transports.mqtt.broker.requests import RequestQueue
-from transports.mqtt.broker.topics import PerClientTopic
 from transports.mqtt.client_ids import split_client_id
+from transports.mqtt.topics import PerClientTopic
 
 DATABASE_THREADS = 4
 

@@ -18,8 +18,9 @@ from transports.device_data import take_attributes, take_telemetry
 from transports.mqtt.broker import mqtt5
 from transports.mqtt.broker.broker_state import BrokerState
 from transports.mqtt.broker.requests import Request
-from transports.mqtt.broker.topics import ATTRIBUTES, OWN, REQUEST, RESPONSE, TELEMETRY
+from transports.mqtt.broker.topics import ATTRIBUTES, OWN, TELEMETRY
 from transports.mqtt.client_ids import joined_client_id
+from transports.mqtt.topics import REQUEST, RESPONSE
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from django.conf import settings
 
-from transports.mqtt.broker.topics import matches, plain_filter
+from transports.mqtt.topics import matches, plain_filter
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from transports.mqtt.bridge.delivery import Delivery
 from transports.mqtt.bridge.identity import client_id, group, take_slot
 from transports.mqtt.bridge.messages import Message
 from transports.mqtt.bridge.reply_policy import ReplyPolicy
+from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.broker_address import BrokerAddress, bridge_address, device_address
-from transports.mqtt.topics import Topics
 
 TOPICS = Topics("/provision/request/{client_id}", "/provision/response/{client_id}")
 OWN = "/provision/request/d1"
@@ -68,10 +68,10 @@ def wire() -> ReplyChannel:
 
 
 @pytest.fixture
-def desk(core: Core, wire: ReplyChannel) -> Delivery:
-    desk = Delivery(ReplyPolicy(TOPICS, shared=False, handle=core), lambda: None)
-    desk.connected(wire, session_present=False)
-    return desk
+def delivery(core: Core, wire: ReplyChannel) -> Delivery:
+    delivery = Delivery(ReplyPolicy(TOPICS, shared=False, handle=core), lambda: None)
+    delivery.connected(wire, session_present=False)
+    return delivery
 
 
 def response_topic(topic: str, *, shared: bool = False, topics: Topics = TOPICS, **fields) -> str:
@@ -132,124 +132,126 @@ def test_unusable_topic_setting_is_refused(template: str):
         Topics(template, "/provision/response/{client_id}")
 
 
-def test_request_is_acknowledged_after_commit_and_puback(desk: Delivery, core: Core, wire: ReplyChannel):
-    desk.arrived(Message(OWN, b"a", correlation=b"c"), 7)
+def test_request_is_acknowledged_after_commit_and_puback(delivery: Delivery, core: Core, wire: ReplyChannel):
+    delivery.arrived(Message(OWN, b"a", correlation=b"c"), 7)
     assert (wire.published, wire.acknowledged) == ([], [])
 
     core.answer()
-    desk.collect()
+    delivery.collect()
     assert wire.published == [("/provision/response/d1", b"re a", b"c")]
     assert wire.acknowledged == []
 
-    desk.handed_over(wire.under_way[0], "")
+    delivery.handed_over(wire.under_way[0], "")
     assert wire.acknowledged == [7]
-    assert desk.unfinished == 0
+    assert delivery.unfinished == 0
 
 
 @pytest.mark.parametrize("kind", [ReplyKind.REFUSED, ReplyKind.MALFORMED, ReplyKind.TOO_LARGE, ReplyKind.LIMITED])
-def test_failure_is_answered_and_acknowledged(desk: Delivery, core: Core, wire: ReplyChannel, kind: ReplyKind):
-    desk.arrived(Message(OWN, b"a"), 1)
+def test_failure_is_answered_and_acknowledged(delivery: Delivery, core: Core, wire: ReplyChannel, kind: ReplyKind):
+    delivery.arrived(Message(OWN, b"a"), 1)
     core.answer(kind=kind)
-    desk.collect()
-    desk.handed_over(wire.under_way[0], "")
+    delivery.collect()
+    delivery.handed_over(wire.under_way[0], "")
 
     assert wire.published == [("/provision/response/d1", b"re a", None)]
     assert wire.acknowledged == [1]
 
 
-def test_requests_are_held_while_the_database_is_away_and_one_is_tried(desk: Delivery, core: Core, wire: ReplyChannel):
+def test_requests_are_held_while_the_database_is_away_and_one_is_tried(delivery: Delivery, core: Core, wire: ReplyChannel):
     for mid in (1, 2, 3):
-        desk.arrived(Message(OWN, b"%d" % mid), mid)
+        delivery.arrived(Message(OWN, b"%d" % mid), mid)
     for index in range(3):
         core.answer(index, ReplyKind.UNAVAILABLE)
-    desk.collect()
-    desk.arrived(Message(OWN, b"4"), 4)
+    delivery.collect()
+    delivery.arrived(Message(OWN, b"4"), 4)
 
-    wait_for(lambda: desk.collect() or len(core.asked) == 4, "one to be tried again")
-    assert desk.waits_for_database
-    assert desk.unfinished == 0
+    wait_for(lambda: delivery.collect() or len(core.asked) == 4, "one to be tried again")
+    assert delivery.waits_for_database
+    assert delivery.unfinished == 0
     core.answer()
-    desk.collect()
+    delivery.collect()
     assert len(core.asked) == 7
     for index in (4, 5, 6):
         core.answer(index)
-    desk.collect()
+    delivery.collect()
 
-    assert not desk.waits_for_database
+    assert not delivery.waits_for_database
     assert sorted(body for _, body, _ in wire.published) == [b"re 1", b"re 2", b"re 3", b"re 4"]
     assert wire.acknowledged == []
 
 
-def test_request_repeated_after_a_reconnect_is_asked_once_and_acknowledged_there(desk: Delivery, core: Core, wire: ReplyChannel):
-    desk.arrived(Message(OWN, b"a"), 7)
-    desk.disconnected()
+def test_request_repeated_after_a_reconnect_is_asked_once_and_acknowledged_there(
+    delivery: Delivery, core: Core, wire: ReplyChannel
+):
+    delivery.arrived(Message(OWN, b"a"), 7)
+    delivery.disconnected()
     core.answer()
-    desk.collect()
+    delivery.collect()
     again = ReplyChannel()
-    desk.connected(again, session_present=True)
+    delivery.connected(again, session_present=True)
     assert again.published == [("/provision/response/d1", b"re a", None)]
 
-    desk.handed_over(again.under_way[0], "")
+    delivery.handed_over(again.under_way[0], "")
     assert again.acknowledged == []
-    assert desk.unfinished == 0
-    desk.arrived(Message(OWN, b"a", repeated=True), 7)
+    assert delivery.unfinished == 0
+    delivery.arrived(Message(OWN, b"a", repeated=True), 7)
 
     assert (again.acknowledged, len(core.asked)) == ([7], 1)
 
 
 def test_request_whose_acknowledgement_was_lost_is_acknowledged_again_and_not_asked(
-    desk: Delivery, core: Core, wire: ReplyChannel
+    delivery: Delivery, core: Core, wire: ReplyChannel
 ):
-    desk.arrived(Message(OWN, b"a"), 7)
+    delivery.arrived(Message(OWN, b"a"), 7)
     core.answer()
-    desk.collect()
-    desk.handed_over(wire.under_way[0], "")
-    desk.disconnected()
+    delivery.collect()
+    delivery.handed_over(wire.under_way[0], "")
+    delivery.disconnected()
     again = ReplyChannel()
-    desk.connected(again, session_present=True)
+    delivery.connected(again, session_present=True)
 
-    desk.arrived(Message(OWN, b"a", repeated=True), 7)
+    delivery.arrived(Message(OWN, b"a", repeated=True), 7)
     assert (again.acknowledged, len(core.asked)) == ([7], 1)
 
-    desk.arrived(Message(OWN, b"a"), 7)
+    delivery.arrived(Message(OWN, b"a"), 7)
     assert len(core.asked) == 2, "the same packet id without DUP is a new request"
 
 
-def test_lost_session_leaves_requests_answered_and_unacknowledged(desk: Delivery, core: Core):
-    desk.arrived(Message(OWN, b"a"), 7)
-    desk.disconnected()
+def test_lost_session_leaves_requests_answered_and_unacknowledged(delivery: Delivery, core: Core):
+    delivery.arrived(Message(OWN, b"a"), 7)
+    delivery.disconnected()
     again = ReplyChannel()
-    desk.connected(again, session_present=False)
-    desk.arrived(Message(OWN, b"other"), 7)
+    delivery.connected(again, session_present=False)
+    delivery.arrived(Message(OWN, b"other"), 7)
 
     for index in (0, 1):
         core.answer(index)
-    desk.collect()
+    delivery.collect()
     for taken in list(again.under_way):
-        desk.handed_over(taken, "")
+        delivery.handed_over(taken, "")
 
     assert [body for _, body, _ in again.published] == [b"re a", b"re other"]
     assert again.acknowledged == [7]
-    assert desk.unfinished == 0
+    assert delivery.unfinished == 0
 
 
-def test_stopping_desk_takes_only_what_the_broker_would_not_repeat(desk: Delivery, core: Core):
-    desk.taking = False
-    desk.arrived(Message(OWN, b"at least once"), 7)
-    desk.arrived(Message(OWN, b"at most once"), 0)
+def test_stopping_delivery_takes_only_what_the_broker_would_not_repeat(delivery: Delivery, core: Core):
+    delivery.taking = False
+    delivery.arrived(Message(OWN, b"at least once"), 7)
+    delivery.arrived(Message(OWN, b"at most once"), 0)
 
     assert [body for body, _ in core.asked] == [b"at most once"]
 
 
 def test_reply_that_the_broker_refuses_is_told_once(
-    desk: Delivery, core: Core, wire: ReplyChannel, caplog: pytest.LogCaptureFixture
+    delivery: Delivery, core: Core, wire: ReplyChannel, caplog: pytest.LogCaptureFixture
 ):
     for mid in (1, 2):
-        desk.arrived(Message(OWN, b"a%d" % mid), mid)
+        delivery.arrived(Message(OWN, b"a%d" % mid), mid)
         core.answer()
-    desk.collect()
+    delivery.collect()
     for taken in list(wire.under_way):
-        desk.handed_over(taken, "Not authorized")
+        delivery.handed_over(taken, "Not authorized")
 
     assert wire.acknowledged == [1, 2]
     assert caplog.text.count("Not authorized") == 1
@@ -263,12 +265,12 @@ def test_error_in_the_handler_is_answered_and_the_next_request_is_served(wire: R
             raise RuntimeError("boom")
         return core(body, transport, address)
 
-    desk = Delivery(ReplyPolicy(TOPICS, shared=False, handle=handle), lambda: None)
-    desk.connected(wire, session_present=False)
-    desk.arrived(Message(OWN, b"secret-bomb"), 1)
-    desk.arrived(Message(OWN, b"good"), 2)
+    delivery = Delivery(ReplyPolicy(TOPICS, shared=False, handle=handle), lambda: None)
+    delivery.connected(wire, session_present=False)
+    delivery.arrived(Message(OWN, b"secret-bomb"), 1)
+    delivery.arrived(Message(OWN, b"good"), 2)
     core.answer()
-    desk.collect()
+    delivery.collect()
 
     assert json.loads(wire.published[0][1])["status"] == "FAILURE"
     assert wire.published[1][1] == b"re good"
@@ -276,17 +278,17 @@ def test_error_in_the_handler_is_answered_and_the_next_request_is_served(wire: R
     assert "secret-bomb" not in caplog.text
 
 
-def test_probe_is_answered_on_the_senders_topic_and_never_asked(desk: Delivery, core: Core, wire: ReplyChannel):
-    desk.arrived(Message(OWN, probe_messages.question("p1")), 1)
-    desk.arrived(Message("/provision/request", probe_messages.question("p2")), 2)
+def test_probe_is_answered_on_the_senders_topic_and_never_asked(delivery: Delivery, core: Core, wire: ReplyChannel):
+    delivery.arrived(Message(OWN, probe_messages.question("p1")), 1)
+    delivery.arrived(Message("/provision/request", probe_messages.question("p2")), 2)
 
     assert [topic for topic, *_ in wire.published] == ["/provision/response/d1", "/provision/response/p2"]
     assert core.asked == []
 
 
 @pytest.mark.parametrize("body", [b'{"firstlightProbe": "forged:sig:nature"}', b'{"firstlightProbe": 1}', b'{"firstlightProbe"'])
-def test_forged_probe_is_a_request_like_any_other(desk: Delivery, core: Core, body: bytes):
-    desk.arrived(Message(OWN, body), 1)
+def test_forged_probe_is_a_request_like_any_other(delivery: Delivery, core: Core, body: bytes):
+    delivery.arrived(Message(OWN, body), 1)
 
     assert [asked for asked, _ in core.asked] == [body]
 
