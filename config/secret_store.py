@@ -42,15 +42,15 @@ def _create(path: Path) -> None:
         "MQTT_BRIDGE_PASSWORD": secrets.token_urlsafe(32),
     }
     # Written aside and linked into place: a reader never sees half a file, and the first of several wins.
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".secrets-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".secrets-")
     try:
         with os.fdopen(handle, "w") as file:
             json.dump(fresh, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         try:
-            Path(path).hardlink_to(scratch)
+            Path(path).hardlink_to(temporary)
         except FileExistsError:
             return
     finally:
-        Path(scratch).unlink()
+        Path(temporary).unlink()

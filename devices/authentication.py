@@ -48,13 +48,13 @@ class PresentedCertificate:
 Presented = PresentedToken | MqttConnect | PresentedCertificate
 
 
-def authenticate(shown: Presented) -> Device:
-    """Return the device that has the credentials `shown`, with its profile. Raises AuthenticationFailed.
+def authenticate(presented: Presented) -> Device:
+    """Return the device that has the credentials `presented`, with its profile. Raises AuthenticationFailed.
 
     Notes the first use, which ends the time in which a provisioning reply may be repeated, and that the device was seen.
     Source: protocol.md, *With the credentials afterwards*.
     """
-    device = retry_stale_connection(lambda: _find(shown))
+    device = retry_stale_connection(lambda: _find(presented))
     if device is None:
         raise AuthenticationFailed("No device has these credentials.")
     if device.blocked:
@@ -63,30 +63,30 @@ def authenticate(shown: Presented) -> Device:
     return device
 
 
-def _find(shown: Presented) -> Device | None:
-    match shown:
+def _find(presented: Presented) -> Device | None:
+    match presented:
         case PresentedToken(token):
             found = _candidates(username_id(token)) if _fit(token) else []
             return next((row.device for row in found if row.type == CredentialsType.ACCESS_TOKEN), None)
         case PresentedCertificate(der):
             return next((row.device for row in _candidates(certificate_id(der))), None)
         case MqttConnect():
-            return _find_mqtt(shown)
+            return _find_mqtt(presented)
 
 
-def _find_mqtt(shown: MqttConnect) -> Device | None:
+def _find_mqtt(presented: MqttConnect) -> Device | None:
     """Return the device of a CONNECT: by client id and user name together, else by user name, else by client id."""
-    if not _fit(shown.client_id, shown.username, shown.password):
+    if not _fit(presented.client_id, presented.username, presented.password):
         return None
     ids = []
-    if shown.client_id and shown.username:
-        ids.append(mqtt_basic_id(client_id=shown.client_id, username=shown.username))
-    if shown.username:
-        ids.append(username_id(shown.username))
-    if shown.client_id:
-        ids.append(mqtt_basic_id(client_id=shown.client_id, username=""))
+    if presented.client_id and presented.username:
+        ids.append(mqtt_basic_id(client_id=presented.client_id, username=presented.username))
+    if presented.username:
+        ids.append(username_id(presented.username))
+    if presented.client_id:
+        ids.append(mqtt_basic_id(client_id=presented.client_id, username=""))
     found = {row.credentials_id: row for row in _candidates(*ids)}
-    return next((found[one].device for one in ids if one in found and _password_fits(found[one], shown.password)), None)
+    return next((found[one].device for one in ids if one in found and _password_fits(found[one], presented.password)), None)
 
 
 def _password_fits(row: DeviceCredentials, password: str) -> bool:

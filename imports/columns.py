@@ -57,7 +57,7 @@ _TYPE_OF_HEADER = {header: column_type for column_type, headers in _HEADERS.item
 
 
 class BadMapping(Exception):
-    """The columns cannot be read as they are said to be. The text says why, in a sentence for the operator."""
+    """The given columns do not fit the file. The text says why, in a sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +96,26 @@ def guessed(header: str) -> Column:
     return Column(ColumnType.SERVER_ATTRIBUTE, title) if title else Column(ColumnType.IGNORE)
 
 
-def mapped(headers: Sequence[str], said: Mapping[str, Column]) -> list[Column]:
-    """Return a column for each of `headers`: what is `said` about it, else what its name tells. Raises BadMapping."""
+def mapped(headers: Sequence[str], overrides: Mapping[str, Column]) -> list[Column]:
+    """Return a column for each of `headers`: from `overrides` by its text, else guessed from it. Raises BadMapping."""
     titles = [header.strip() for header in headers]
-    for title in said:
+    for title in overrides:
         if titles.count(title) != 1:
             raise BadMapping(f"The file has {'no' if title not in titles else 'more than one'} column {title!r}.")
-    return checked([said.get(title) or guessed(title) for title in titles])
+    return checked([overrides.get(title) or guessed(title) for title in titles])
 
 
-def numbered(count: int, said: Mapping[str, Column]) -> list[Column]:
-    """Return the columns of a file without header; `said` is by number, from 1. The others are ignored. Raises BadMapping."""
+def numbered(count: int, overrides: Mapping[str, Column]) -> list[Column]:
+    """Return the columns of a file without header: `overrides` by number, from 1; others are ignored. Raises BadMapping."""
     numbers = {str(number): number for number in range(1, count + 1)}
-    for title in said:
+    for title in overrides:
         if title not in numbers:
             raise BadMapping(f"A file without header has its columns by number, 1 to {count}; there is no {title!r}.")
-    return checked([said.get(title, Column(ColumnType.IGNORE)) for title in numbers])
+    return checked([overrides.get(title, Column(ColumnType.IGNORE)) for title in numbers])
 
 
 def from_option(text: str) -> tuple[str, Column]:
-    """Return header and column of `HEADER=TYPE[:KEY]`; the key is the header where none is said. Raises BadMapping."""
+    """Return header and column of `HEADER=TYPE[:KEY]`; without KEY, the key is the header. Raises BadMapping."""
     for sign in re.finditer("=", text):
         header, (word, _, key) = text[: sign.start()].strip(), text[sign.end() :].partition(":")
         if word.strip().upper() in ColumnType.values:

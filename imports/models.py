@@ -1,4 +1,4 @@
-"""Imports of lists of devices: the job, its file, and what is to be said about single rows."""
+"""Imports of lists of devices: the job, its file, and the results of single rows."""
 
 from django.conf import settings
 from django.db import models
@@ -110,7 +110,7 @@ class ImportJob(models.Model):
 
     @property
     def seconds_left(self) -> int | None:
-        """How long it will take at the speed so far; None when that cannot be said."""
+        """How long it will take at the speed so far; None if unknown."""
         if self.state != ImportState.RUNNING or not self.started_at or not self.done_bytes:
             return None
         elapsed_s = (self.beat_at - self.started_at).total_seconds()
@@ -135,7 +135,7 @@ class ImportFilePart(models.Model):
 
 
 class ImportRow(models.Model):
-    """What is to be said about one row: why it was refused, or in a dry run what would become of it.
+    """The result of one row: why it was refused, or in a dry run what would happen to it.
 
     E.g. line 7: The row has no name. `fields` are those of the file, as JSON, kept of refused rows.
     """

@@ -1,4 +1,4 @@
-"""Preparing rows in a second process: reading their fields, checking and encrypting them is half the work of an import.
+"""Parsing rows in a second process: reading their fields, checking and encrypting them is half the work of an import.
 
 A process of its own and not a pool: it ends with its standard input, also when the importing process is killed. What
 goes through the pipes never leaves this machine's memory.
@@ -29,7 +29,7 @@ IN_FLIGHT = 2
 _PROGRAM = "from django.conf import settings; settings.DEBUG; from imports.parse_worker import main; main()"
 
 
-class Preparing:
+class ParseWorker:
     """Prepares batches of records in a second process where there is more than one of them.
 
     A second process that dies is done without. On one core there is none.

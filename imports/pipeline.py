@@ -17,7 +17,7 @@ from imports.columns import Column
 from imports.csv.file_format import FileFormat
 from imports.csv.records import Record, Records
 from imports.gc_tuning import rarely_collected
-from imports.parse_worker import Preparing
+from imports.parse_worker import ParseWorker
 from imports.planner import Decision, decide
 from imports.row_parser import DeviceRow, RowParser
 from imports.seen import SeenRows
@@ -73,11 +73,11 @@ def import_file(
     """
     records = Records(file, spec.form)
     parser = RowParser(spec.columns, records.headers)
-    with closing(SeenRows()) as seen, bulk.many_writes(), rarely_collected(), Preparing(parser) as preparing:
+    with closing(SeenRows()) as seen, bulk.many_writes(), rarely_collected(), ParseWorker(parser) as worker:
         todo = _skipped(iter(records), parser, seen, after_line)
         # A list of new devices need not be compared with what is there: the unique constraints do that as it is written.
         reading = spec.update or spec.dry_run
-        for batch, rows in preparing.rows(_chunks(todo)):
+        for batch, rows in worker.rows(_chunks(todo)):
             repeated = seen.repeated_names(rows)
             work = partial(_import, rows, repeated, parser, spec, seen)
             chunk, reading = _commit(work, batch[-1].end_line, records.position(), before_commit, reading=reading)

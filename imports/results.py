@@ -26,14 +26,14 @@ def rejected_rows(job: ImportJob) -> Iterator[str]:
 
     It is written as the file was, and can be mended and imported again: the two columns are ignored then.
     """
-    findings = job.row_results.filter(verdict=Verdict.REFUSED).order_by("line")
+    refused = job.row_results.filter(verdict=Verdict.REFUSED).order_by("line")
     width = len(job.columns)
     header = _without_ours(job.headers, job)
     if job.header:
         yield from _lines([[*header, *REJECTED_HEADERS]], job.delimiter)
     rows = (
-        [*_without_ours(_padded(json.loads(finding.fields), width), job), str(finding.line), finding.text]
-        for finding in findings.iterator(ROWS_READ)
+        [*_without_ours(_padded(json.loads(row_result.fields), width), job), str(row_result.line), row_result.text]
+        for row_result in refused.iterator(ROWS_READ)
     )
     yield from _lines(rows, job.delimiter)
 

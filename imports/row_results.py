@@ -1,4 +1,4 @@
-"""What is kept of single rows: every refused one, and in a dry run the first of the others."""
+"""Results of single rows: every refused one, and in a dry run the first of the others."""
 
 import json
 
@@ -15,7 +15,7 @@ SHOWN_ROWS = 1_000
 
 
 def save(job: ImportJob, chunk: Chunk) -> None:
-    """Keep what is to be said of the rows of `chunk`."""
+    """Keep the results of the rows of `chunk`."""
     rows = [_refused(job, one) for one in chunk.decisions if one.verdict == Verdict.REFUSED]
     if job.dry_run:
         for verdict in (Verdict.CREATED, Verdict.UPDATED):

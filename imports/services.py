@@ -47,7 +47,7 @@ def job_create(
 def job_store_file(
     *, job: ImportJob, blocks: Iterable[bytes], encoding: str = "", delimiter: str = "", header: bool = True
 ) -> None:
-    """Keep the uploaded file of `job` where every process finds it, and find what its format is, beyond what is said.
+    """Keep the uploaded file of `job` where every process finds it, and detect the parts of its format that are not given.
 
     Raises UnreadableFile.
     """
@@ -66,8 +66,8 @@ def job_set_format(*, job: ImportJob, form: FileFormat) -> None:
     job.save()
 
 
-def job_columns(*, job: ImportJob, said: Mapping[str, Column], listed: list[Column] | None = None) -> list[Column]:
-    """Return the columns of the stored file: those `listed`, else what is `said` by header and what the headers tell.
+def job_columns(*, job: ImportJob, overrides: Mapping[str, Column], listed: list[Column] | None = None) -> list[Column]:
+    """Return the columns of the stored file: those `listed`, else `overrides` by header, else guessed from the headers.
 
     What the lists of this profile held last time goes before what the headers tell. Raises BadMapping.
     """
@@ -77,8 +77,8 @@ def job_columns(*, job: ImportJob, said: Mapping[str, Column], listed: list[Colu
             raise BadMapping(f"{len(listed)} columns are listed; the file has {width}.")
         return checked(listed)
     if not job.header:
-        return numbered(width, said)
-    return mapped(job.headers, {**_remembered(job), **said})
+        return numbered(width, overrides)
+    return mapped(job.headers, {**_remembered(job), **overrides})
 
 
 def job_suggested_columns(*, job: ImportJob, width: int) -> list[Column]:
@@ -114,9 +114,9 @@ def job_set_columns(*, job: ImportJob, columns: Sequence[Column], update: bool) 
     job.update = update
     job.save(update_fields=["columns", "update"])
     if job.profile and job.headers:
-        said = {header.strip(): one.as_json() for header, one in zip(job.headers, columns, strict=True) if header.strip()}
+        overrides = {header.strip(): one.as_json() for header, one in zip(job.headers, columns, strict=True) if header.strip()}
         memory, _ = ColumnMemory.objects.get_or_create(profile=job.profile)
-        memory.columns |= said
+        memory.columns |= overrides
         memory.save()
 
 

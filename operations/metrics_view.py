@@ -16,7 +16,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """
     if not settings.METRICS_TOKEN:
         raise Http404
-    shown = request.headers.get("Authorization", "").encode("utf-8", "surrogatepass")
-    if not hmac.compare_digest(shown, f"Bearer {settings.METRICS_TOKEN}".encode()):
+    presented = request.headers.get("Authorization", "").encode("utf-8", "surrogatepass")
+    if not hmac.compare_digest(presented, f"Bearer {settings.METRICS_TOKEN}".encode()):
         return HttpResponse(status=HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"}, content_type="text/plain")
     return HttpResponse(web_metrics(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})

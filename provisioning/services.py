@@ -185,11 +185,11 @@ def _limited(batch: _Batch, outcomes: list[ProvisionOutcome]) -> list[ProvisionO
         for request in (batch.requests[index],)
     ]
     limited = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.TOO_MANY_GUESSES, retry_after_s=60 - batch.now.second)
-    told = list(outcomes)
+    answered = list(outcomes)
     for index, is_beyond in zip(wrong, rate_limits.count(rejections, batch.now), strict=True):
         if is_beyond:
-            told[index] = limited
-    return told
+            answered[index] = limited
+    return answered
 
 
 def _failed(err: ProvisionError) -> ProvisionOutcome:

@@ -93,9 +93,9 @@ class BulkImportView(ImportApi):
         """Import a list of devices and answer once it is done. The request is that of ThingsBoard."""
         if int(request.META.get("CONTENT_LENGTH") or 0) > settings.IMPORT_MAX_INLINE_BYTES:
             raise TooLarge
-        asked = BulkImportSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        return Response(_imported(request, asked.validated_data))
+        serializer = BulkImportSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return Response(_imported(request, serializer.validated_data))
 
     def handle_exception(self, exc: Exception) -> Response:
         answer = super().handle_exception(exc)
@@ -104,17 +104,17 @@ class BulkImportView(ImportApi):
         return answer
 
 
-def _imported(request: Request, asked: dict[str, Any]) -> dict[str, Any]:
-    mapping = asked["mapping"]
+def _imported(request: Request, validated: dict[str, Any]) -> dict[str, Any]:
+    mapping = validated["mapping"]
     _check_rights(request, update=mapping["update"])
     # A lone surrogate has no UTF-8 form, though JSON can carry it: its row is refused when it is read.
-    content = asked["file"].encode(errors="surrogatepass")
+    content = validated["file"].encode(errors="surrogatepass")
     errors: list[str] = []
     job = services.job_create(
         file_name="bulk_import.csv",
         source=ImportSource.HTTP,
         user=_user(request),
-        profile=asked.get("profile"),
+        profile=validated.get("profile"),
         state=ImportState.QUEUED,
         size_bytes=len(content),
         encoding="utf-8-sig",
@@ -163,10 +163,10 @@ class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={202: JobSerializer})
     def create(self, request: Request) -> Response:
         """Take in a list of devices. The answer has the URL where to ask how far it is."""
-        asked = UploadSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        _check_rights(request, update=asked.validated_data["update"])
-        job = _uploaded(request, asked.validated_data)
+        serializer = UploadSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        _check_rights(request, update=serializer.validated_data["update"])
+        job = _uploaded(request, serializer.validated_data)
         answer = self.get_serializer(job).data
         return Response(answer, HTTPStatus.ACCEPTED, headers={"Location": answer["url"]})
 
@@ -214,20 +214,20 @@ def _check(allowed: bool) -> None:  # noqa: FBT001
         raise PermissionDenied("You may not see secrets.")
 
 
-def _uploaded(request: Request, asked: dict[str, Any]) -> ImportJob:
+def _uploaded(request: Request, validated: dict[str, Any]) -> ImportJob:
     """Return a job that waits for a worker. Raises ValidationError, and then nothing was kept."""
-    upload: UploadedFile[Any] = asked["file"]
+    upload: UploadedFile[Any] = validated["file"]
     job = services.job_create(
-        file_name=upload.name or "upload.csv", source=ImportSource.HTTP, user=_user(request), profile=asked.get("profile")
+        file_name=upload.name or "upload.csv", source=ImportSource.HTTP, user=_user(request), profile=validated.get("profile")
     )
     try:
         services.job_store_file(
-            job=job, blocks=upload.chunks(), **{name: asked[name] for name in ("encoding", "delimiter", "header")}
+            job=job, blocks=upload.chunks(), **{name: validated[name] for name in ("encoding", "delimiter", "header")}
         )
-        columns = services.job_columns(job=job, said=asked["column"], listed=asked.get("columns"))
+        columns = services.job_columns(job=job, overrides=validated["column"], listed=validated.get("columns"))
     except (UnreadableFile, BadMapping) as err:
         services.job_discard(job=job)
         raise ValidationError({"file": str(err)}) from err
-    services.job_set_columns(job=job, columns=columns, update=asked["update"])
-    services.job_queue(job=job, dry_run=asked["dry_run"], dispatch=dispatch)
+    services.job_set_columns(job=job, columns=columns, update=validated["update"])
+    services.job_queue(job=job, dry_run=validated["dry_run"], dispatch=dispatch)
     return job

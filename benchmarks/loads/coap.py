@@ -73,12 +73,12 @@ class _Client:
         if kind == 0:  # a separate answer wants to be acknowledged (RFC 7252 section 5.2.2)
             self._socket.send(b"\x60\x00" + datagram[2:4])
         token = datagram[4 : 4 + (datagram[0] & 0x0F)]
-        asked = self.waiting.pop(token, None)
-        if asked is None:
+        sent = self.waiting.pop(token, None)
+        if sent is None:
             self.duplicated += token in self._done and kind != 0
             return
         self._done.add(token)
-        self.latencies.append(time.perf_counter() - asked[0])
+        self.latencies.append(time.perf_counter() - sent[0])
         if code == _CREATED:
             self.answered += 1
         else:

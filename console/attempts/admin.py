@@ -77,9 +77,9 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
         with transaction.atomic():
             fixed = attempt_service(request, lambda: apply_fix(attempt=attempt))
             if fixed:
-                row, said = fixed
-                log_changes(request, [row], f"{said} From a failed attempt.")
-                messages.success(request, said)
+                row, sentence = fixed
+                log_changes(request, [row], f"{sentence} From a failed attempt.")
+                messages.success(request, sentence)
         return HttpResponseRedirect(reverse("admin:provisioning_provisionattempt_changelist"))
 
     @display(description="outcome", ordering="outcome", label=OUTCOME_COLOURS)

@@ -111,7 +111,7 @@ ACTIONS = (
 def confirm_or_run(
     model_admin: Any, request: HttpRequest, devices: QuerySet[Device], action: DeviceAction
 ) -> HttpResponse | None:
-    """Return the page that asks; None once the operator has said yes and the action has run."""
+    """Return the page that asks; None once the operator has confirmed and the action has run."""
     model_admin.check_permission(request.user.has_perm(action.permission))
     confirmed = "confirmed" in request.POST
     form = action.form_class(request.POST if confirmed else None) if action.form_class else None
@@ -138,12 +138,12 @@ def confirm_or_run(
 
 def run(request: HttpRequest, devices: QuerySet[Device], action: DeviceAction, **arguments: Any) -> int:
     """Run `action` and log it, both or neither. Returns the number of devices that it changed."""
-    said = f"{action.done}: {arguments['profile']}." if "profile" in arguments else f"{action.done}."
+    sentence = f"{action.done}: {arguments['profile']}." if "profile" in arguments else f"{action.done}."
     with transaction.atomic():
         # Logged first: afterwards they may not match the list's filter any more, or not exist.
-        log_changes(request, devices.select_related(None).only("pk", "name").iterator(LOGGED_AT_ONCE), said, action.flag)
+        log_changes(request, devices.select_related(None).only("pk", "name").iterator(LOGGED_AT_ONCE), sentence, action.flag)
         changed = action.service(devices=devices, **arguments)
-    messages.success(request, f"{said[:-1]}: {counted(changed)}.")
+    messages.success(request, f"{sentence[:-1]}: {counted(changed)}.")
     return changed
 
 

@@ -47,9 +47,9 @@ def snippets(pair: Pair, addresses: Addresses, *, device_name: str) -> list[Snip
 
 
 def _mosquitto(body: str, at: Addresses) -> str:
-    asked = NEXT_LINE.join(mosquitto_rr(body, at, CLIENT_ID))
+    with_reply = NEXT_LINE.join(mosquitto_rr(body, at, CLIENT_ID))
     own_token = NEXT_LINE.join(mosquitto_pub(_with_token(body), at, CLIENT_ID))
-    return f"# Ask, and print the reply:\n{asked}\n\n# A device that brings its own token needs no reply:\n{own_token}"
+    return f"# Ask, and print the reply:\n{with_reply}\n\n# A device that brings its own token needs no reply:\n{own_token}"
 
 
 def _with_token(body: str) -> str:
@@ -67,8 +67,8 @@ def _fill(template: str, body: str, at: Addresses) -> str:
         "secret": fields["provisionDeviceSecret"],
         "mqtt_host": at.mqtt_host,
         "mqtt_port": at.mqtt_port,
-        "asked": at.request_topic.format(client_id=CLIENT_ID),
-        "answered": at.response_topic.format(client_id=CLIENT_ID),
+        "request_topic": at.request_topic.format(client_id=CLIENT_ID),
+        "response_topic": at.response_topic.format(client_id=CLIENT_ID),
         "coap_url": at.coap_url + PATH,
     }
     literals = {name: json.dumps(value) for name, value in values.items()}
@@ -92,11 +92,11 @@ replies = queue.Queue()
 
 
 def on_connect(client, userdata, flags, reason_code, properties):
-    client.subscribe($answered)
+    client.subscribe($response_topic)
 
 
 def on_subscribe(client, userdata, mid, reason_codes, properties):
-    client.publish($asked, json.dumps(REQUEST))
+    client.publish($request_topic, json.dumps(REQUEST))
 
 
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="my-device", protocol=mqtt.MQTTv311)
@@ -167,7 +167,7 @@ void setup() {
   mqtt.setBufferSize(1024);  // the default of 256 bytes cuts the reply off
   mqtt.setCallback(onMessage);
   mqtt.connect("my-device", "provision", nullptr);
-  mqtt.subscribe($answered);
+  mqtt.subscribe($response_topic);
 
   JsonDocument request;
   request["deviceName"] = $name;
@@ -175,7 +175,7 @@ void setup() {
   request["provisionDeviceSecret"] = $secret;
   String body;
   serializeJson(request, body);
-  mqtt.publish($asked, body.c_str());
+  mqtt.publish($request_topic, body.c_str());
 }
 
 void loop() {

@@ -92,19 +92,20 @@ def _http(body: str, at: Addresses, host: str, wire: list[str]) -> str:
 
 def _mqtt(body: str, at: Addresses, wire: list[str]) -> str:
     client_id = f"try-it-{secrets.token_hex(4)}"
-    asked, answered = at.request_topic.format(client_id=client_id), at.response_topic.format(client_id=client_id)
+    request_topic, response_topic = at.request_topic.format(client_id=client_id), at.response_topic.format(client_id=client_id)
     replies: Queue[str] = Queue()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
     client.username_pw_set("provision")
     if at.mqtt_tls:
         client.tls_set()
-    client.on_connect = lambda client, *_: client.subscribe(answered)
-    client.on_subscribe = lambda client, *_: client.publish(asked, body)
+    client.on_connect = lambda client, *_: client.subscribe(response_topic)
+    client.on_subscribe = lambda client, *_: client.publish(request_topic, body)
     client.on_message = lambda _client, _data, message: replies.put(
         f"PUBLISH  topic {message.topic}  QoS {message.qos}\n\n{message.payload.decode(errors='replace')}"
     )
     wire.append(
-        f"CONNECT  client id {client_id}  user name provision\nSUBSCRIBE  {answered}\nPUBLISH  topic {asked}  QoS 0\n\n{body}"
+        f"CONNECT  client id {client_id}  user name provision\nSUBSCRIBE  {response_topic}\n"
+        f"PUBLISH  topic {request_topic}  QoS 0\n\n{body}"
     )
     client.connect_timeout = TIMEOUT_S
     client.connect(at.mqtt_host, at.mqtt_port)
@@ -112,7 +113,7 @@ def _mqtt(body: str, at: Addresses, wire: list[str]) -> str:
     try:
         return replies.get(timeout=TIMEOUT_S)
     except Empty:
-        raise NoReply(f"nothing came on {answered} within {TIMEOUT_S:.0f} s.") from None
+        raise NoReply(f"nothing came on {response_topic} within {TIMEOUT_S:.0f} s.") from None
     finally:
         client.disconnect()
         client.loop_stop()

@@ -1,4 +1,4 @@
-"""What a file is: its encoding and delimiter, found by looking or as said."""
+"""What a file is: its encoding and delimiter, detected or given."""
 
 import codecs
 import csv

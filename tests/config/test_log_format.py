@@ -47,12 +47,12 @@ def test_exception_in_json_is_one_object_on_one_line(lines):
         logging.getLogger("some.place").exception("It failed for %s", "DHT11-ü", extra={"request_id": "abc"})
 
     (line,) = written.getvalue().splitlines()
-    told = json.loads(line)
-    assert told["message"] == "It failed for DHT11-ü"
-    assert (told["level"], told["logger"], told["request_id"]) == ("ERROR", "some.place", "abc")
-    assert "ValueError: two\nlines" in told["exc_info"]
-    assert told["time"].endswith("+00:00")
-    assert isinstance(told["pid"], int)
+    result = json.loads(line)
+    assert result["message"] == "It failed for DHT11-ü"
+    assert (result["level"], result["logger"], result["request_id"]) == ("ERROR", "some.place", "abc")
+    assert "ValueError: two\nlines" in result["exc_info"]
+    assert result["time"].endswith("+00:00")
+    assert isinstance(result["pid"], int)
 
 
 def test_request_on_a_record_is_not_written(lines):
@@ -61,8 +61,8 @@ def test_request_on_a_record_is_not_written(lines):
 
     logging.getLogger("django.request").error("Failed", extra={"request": request, "status_code": 500})
 
-    told = json.loads(written.getvalue())
-    assert told["status_code"] == 500
+    result = json.loads(written.getvalue())
+    assert result["status_code"] == 500
     assert "s3cret-token" not in written.getvalue()
 
 
@@ -124,9 +124,9 @@ def test_every_line_of_a_web_process_is_json_and_names_the_request_of_the_attemp
     finally:
         web.server.stop()
 
-    told = [json.loads(line) for line in web.server.output().splitlines()]
-    (line,) = [line for line in told if line["logger"] == "transports.handler"]
+    result = [json.loads(line) for line in web.server.output().splitlines()]
+    (line,) = [line for line in result if line["logger"] == "transports.handler"]
     assert line["request_id"] == refused.headers["x-request-id"] == attempt
-    assert any(line["logger"] == "_granian" for line in told)
-    assert any("/api/v1/provision" in line["message"] for line in told if line["logger"] == "granian.access")
+    assert any(line["logger"] == "_granian" for line in result)
+    assert any("/api/v1/provision" in line["message"] for line in result if line["logger"] == "granian.access")
     assert "wrong-secret-wrong" not in web.server.output()

@@ -38,9 +38,9 @@ def test_every_secret_from_a_file_arrives_without_the_newline(tmp_path):
     done = subprocess.run([sys.executable, "-c", SHOW], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    database = told.pop("database")
-    assert told == {name: value for name, value in SECRETS.items() if name in told} | {
+    result = json.loads(done.stdout)
+    database = result.pop("database")
+    assert result == {name: value for name, value in SECRETS.items() if name in result} | {
         "ENCRYPTION_KEYS": [SECRETS["ENCRYPTION_KEYS"]]
     }
     assert (database["NAME"], database["USER"], database["PASSWORD"]) == ("fleet", "firstlight", "p@ss$")

@@ -9,11 +9,11 @@ from core.log_throttle import OncePerMinute
 def test_message_passes_once_a_minute_and_then_says_how_many_did_not(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(log_throttle.time, "monotonic", lambda: now[0])
-    sparing = OncePerMinute()
+    throttle = OncePerMinute()
 
     def passed(argument: str) -> str | None:
         record = logging.LogRecord("coap-server", logging.WARNING, __file__, 1, "Ignoring %s", (argument,), None)
-        return record.getMessage() if sparing.filter(record) else None
+        return record.getMessage() if throttle.filter(record) else None
 
     assert passed("a") == "Ignoring a"
     assert [passed("b"), passed("c")] == [None, None]

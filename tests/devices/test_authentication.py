@@ -27,9 +27,9 @@ def connect(client_id="", username="", password=""):
     return MqttConnect(client_id, username, password)
 
 
-def refused(shown):
+def refused(presented):
     with pytest.raises(AuthenticationFailed):
-        authenticate(shown)
+        authenticate(presented)
     return True
 
 
@@ -140,8 +140,8 @@ def test_first_use_after_reset_is_noted_although_device_was_seen_just_now(make):
 
 def test_repr_and_errors_show_no_secret(make):
     make("a", MqttBasic("s3cret-c", "s3cret-u", "s3cret-p"))
-    shown = [PresentedToken("s3cret-t"), connect("s3cret-c", "s3cret-u", "s3cret-x"), PresentedCertificate(b"s3cret")]
-    for one in shown:
+    presented = [PresentedToken("s3cret-t"), connect("s3cret-c", "s3cret-u", "s3cret-x"), PresentedCertificate(b"s3cret")]
+    for one in presented:
         with pytest.raises(AuthenticationFailed) as caught:
             authenticate(one)
         assert "s3cret" not in repr(one) + str(caught.value) + repr(caught.value)

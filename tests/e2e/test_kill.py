@@ -44,10 +44,10 @@ def test_kill_9_in_the_middle_of_2000_requests_leaves_nothing_half_made(stack):
             wait_for(lambda name=name: stack.pids(name), f"{name} to be started anew")
         fleet.join()
 
-    told = {name: answer.fields for name, answer in fleet.answers.items()}
-    assert len(told) == DEVICES
-    assert all(fields["deviceName"] == name for name, fields in told.items())
-    distinct_tokens = len({fields["accessToken"] for fields in told.values()})
+    result = {name: answer.fields for name, answer in fleet.answers.items()}
+    assert len(result) == DEVICES
+    assert all(fields["deviceName"] == name for name, fields in result.items())
+    distinct_tokens = len({fields["accessToken"] for fields in result.values()})
     assert distinct_tokens == DEVICES
     assert set(fleet.last_success) == {"web1", "coap1", "mqtt"}
     # Killed in the middle of something: some asked more than once, at every source.
@@ -65,8 +65,8 @@ def test_kill_9_in_the_middle_of_2000_requests_leaves_nothing_half_made(stack):
         assert count("devices_deviceattribute WHERE key = 'provisionState'") == DEVICES
         assert count("provisioning_provisionattempt WHERE reason = 'CREATED'") == DEVICES
         assert count("provisioning_provisionattempt WHERE outcome <> 'SUCCESS'") == 0
-    for name in list(told)[::100]:
+    for name in list(result)[::100]:
         connection = http.client.HTTPConnection("127.0.0.1", stack.http_port, timeout=TIMEOUT_S)
-        connection.request("POST", f"/api/v1/{told[name]['accessToken']}/telemetry", b'{"alive": true}')
+        connection.request("POST", f"/api/v1/{result[name]['accessToken']}/telemetry", b'{"alive": true}')
         assert connection.getresponse().status == 200
         connection.close()

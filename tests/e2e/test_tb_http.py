@@ -28,13 +28,13 @@ def stack(tmp_path_factory):
 def test_thingsboards_http_client_provisions_and_sends(stack, tb_client):
     profile = stack.create_profile("http clients")
 
-    told = tb_client.run(SCRIPT, stack.url, "tb-http-1", profile["key"], profile["secret"])
+    result = tb_client.run(SCRIPT, stack.url, "tb-http-1", profile["key"], profile["secret"])
 
-    assert told["refusal"]["errorMsg"] == "Failed to provision device!"
+    assert result["refusal"]["errorMsg"] == "Failed to provision device!"
     code = (
         "from devices.models import Device;"
         "device = Device.objects.get(name='tb-http-1');"
         "print(device.credentials.value, device.telemetry.get(key='temperature').value,"
         " device.attributes.get(key='firmware', scope='CLIENT_SCOPE').value)"
     )
-    assert stack.manage("shell", "-v0", "-c", code).split() == [told["token"], "21.5", "1.0"]
+    assert stack.manage("shell", "-v0", "-c", code).split() == [result["token"], "21.5", "1.0"]

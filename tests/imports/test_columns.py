@@ -1,4 +1,4 @@
-"""What columns hold: told by their header, or said."""
+"""What columns hold: guessed from their header, or given."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_header_tells_what_its_column_holds(header, found):
 
 
 @pytest.mark.parametrize(
-    ("headers", "said", "sentence"),
+    ("headers", "overrides", "sentence"),
     [
         (["label"], {}, "No column holds the name"),
         (["name", "device name"], {}, "Two columns hold the same: Name."),
@@ -39,9 +39,9 @@ def test_header_tells_what_its_column_holds(header, found):
         (["name", "x" * 256], {}, "at most 255"),
     ],
 )
-def test_columns_that_make_no_sense_are_refused(headers, said, sentence):
+def test_columns_that_make_no_sense_are_refused(headers, overrides, sentence):
     with pytest.raises(BadMapping, match=sentence):
-        mapped(headers, said)
+        mapped(headers, overrides)
 
 
 def test_option_may_have_equals_signs_and_colons_in_header_and_key():

@@ -8,7 +8,7 @@ import pytest
 from core.encryption import decrypt
 from imports.columns import Column, ColumnType, mapped
 from imports.csv.records import Record
-from imports.parse_worker import Preparing
+from imports.parse_worker import ParseWorker
 from imports.row_parser import RowParser
 from tests.support.imports import certificate_pem
 
@@ -46,9 +46,9 @@ def batches():
 def test_second_process_prepares_the_same_rows_in_the_same_order(batches):
     parser = RowParser(COLUMNS, HEADERS)
 
-    with Preparing(parser) as preparing:
-        prepared = list(preparing.rows(iter(batches)))
-        child = preparing._process
+    with ParseWorker(parser) as worker:
+        prepared = list(worker.rows(iter(batches)))
+        child = worker._process
 
     assert child is not None, "there was a second process"
     assert child.poll() is not None, "it is gone"
@@ -60,21 +60,21 @@ def test_second_process_that_dies_is_done_without(batches):
     parser = RowParser(COLUMNS, HEADERS)
     prepared = []
 
-    with Preparing(parser) as preparing:
-        for number, (_, rows) in enumerate(preparing.rows(iter(batches))):
+    with ParseWorker(parser) as worker:
+        for number, (_, rows) in enumerate(worker.rows(iter(batches))):
             prepared += rows
             if number == 2:
-                os.kill(preparing._process.pid, signal.SIGKILL)
+                os.kill(worker._process.pid, signal.SIGKILL)
 
     assert [row.record.line for row in prepared] == list(range(60))
 
 
 def test_short_list_starts_no_process(batches):
-    with Preparing(RowParser(COLUMNS, HEADERS)) as preparing:
-        assert len(list(preparing.rows(iter(batches[:1])))) == 1
-        assert preparing._process is None
-    with Preparing(RowParser(COLUMNS, HEADERS)) as preparing:
-        assert list(preparing.rows(iter([]))) == []
+    with ParseWorker(RowParser(COLUMNS, HEADERS)) as worker:
+        assert len(list(worker.rows(iter(batches[:1])))) == 1
+        assert worker._process is None
+    with ParseWorker(RowParser(COLUMNS, HEADERS)) as worker:
+        assert list(worker.rows(iter([]))) == []
 
 
 def test_sealed_credentials_show_no_secret_in_their_repr():

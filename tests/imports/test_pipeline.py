@@ -207,13 +207,13 @@ def test_dry_run_decides_as_the_import_and_writes_nothing(monkeypatch):
     monkeypatch.setattr(pipeline, "CHUNK_ROWS", 3)
     profile = make_profile("testImport")
     device_create(name="Device 2", profile=profile, label="x")
-    said = {"Data10": Column(ColumnType.ACCESS_TOKEN)}
+    overrides = {"Data10": Column(ColumnType.ACCESS_TOKEN)}
     before = [model.objects.count() for model in (Device, DeviceCredentials, DeviceAttribute)]
 
-    dry = import_text(GUIDE_SAMPLE, profile, update=True, dry_run=True, **said)
+    dry = import_text(GUIDE_SAMPLE, profile, update=True, dry_run=True, **overrides)
 
     assert [model.objects.count() for model in (Device, DeviceCredentials, DeviceAttribute)] == before
-    real = import_text(GUIDE_SAMPLE, profile, update=True, **said)
+    real = import_text(GUIDE_SAMPLE, profile, update=True, **overrides)
     assert [(one.verdict, str(one.refusal), one.changes) for one in dry] == [
         (one.verdict, str(one.refusal), one.changes) for one in real
     ]

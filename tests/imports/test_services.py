@@ -23,11 +23,11 @@ from tests.support.imports import GUIDE_SAMPLE, make_profile
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def make_job(text: str, *, update: bool = False, profile=None, **said: Column) -> ImportJob:
+def make_job(text: str, *, update: bool = False, profile=None, **overrides: Column) -> ImportJob:
     """Return a job whose file is stored and whose columns are set, waiting for a worker."""
     job = services.job_create(file_name="list.csv", source=ImportSource.HTTP, profile=profile or make_profile())
     services.job_store_file(job=job, blocks=[text.encode()])
-    services.job_set_columns(job=job, columns=mapped(job.headers, said), update=update)
+    services.job_set_columns(job=job, columns=mapped(job.headers, overrides), update=update)
     assert services.job_queue(job=job, dry_run=False, dispatch=lambda _: None)
     return job
 

@@ -43,11 +43,11 @@ def scrape(web):
 
 def test_attempts_replies_and_batches_of_both_workers_are_counted(web):
     profile = create_profile(web.environment, "counted sensors")
-    shown = {"provisionDeviceKey": profile["key"], "provisionDeviceSecret": profile["secret"]}
+    presented = {"provisionDeviceKey": profile["key"], "provisionDeviceSecret": profile["secret"]}
     before = scrape(web)
     for number in range(20):
-        assert web.provision(**shown, deviceName=f"c{number}").status == 200
-    web.provision(**shown, deviceName="c0")
+        assert web.provision(**presented, deviceName=f"c{number}").status == 200
+    web.provision(**presented, deviceName="c0")
     web.provision(provisionDeviceKey="no-such-key-anywhere", provisionDeviceSecret="x" * 20)
     web.request("/api/v1/provision", b"not JSON")
 
@@ -150,8 +150,10 @@ def test_process_serves_its_metrics_on_its_own_port_of_loopback(tmp_path, enviro
         wait_for(lambda: listens(port), "the metrics port")
 
         def ready():
-            told = subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}/metrics"], capture_output=True, text=True, check=True)
-            return samples(told.stdout).get(("firstlight_process_ready", ("process", "coap")))
+            result = subprocess.run(
+                ["curl", "-s", f"http://127.0.0.1:{port}/metrics"], capture_output=True, text=True, check=True
+            )
+            return samples(result.stdout).get(("firstlight_process_ready", ("process", "coap")))
 
         wait_for(lambda: ready() == 1, "readiness")
         listening = [one.laddr for one in psutil.Process(process.process.pid).net_connections("tcp") if one.status == "LISTEN"]

@@ -76,7 +76,7 @@ def make_world():
     device_create(name="strict-0", profile=strict)
 
 
-def told(credentials):
+def comparable(credentials):
     """Return `credentials` with a generated or stored token masked: they differ from world to world."""
     if credentials is None or (isinstance(credentials, AccessToken) and credentials.token not in KNOWN_VALUES):
         return credentials and "some token"
@@ -105,7 +105,7 @@ def result_of(batches):
 
     return {
         "outcomes": [
-            (one.status, one.reason, masked(one.detail), label(one.device_id), told(one.credentials)) for one in outcomes
+            (one.status, one.reason, masked(one.detail), label(one.device_id), comparable(one.credentials)) for one in outcomes
         ],
         # Who shares credentials with whom, generated ones included.
         "same answers": [
@@ -120,7 +120,7 @@ def result_of(batches):
                 device.provisioned_at is not None,
                 device.provisioned_with and device.provisioned_with.key,
                 bool(device.retry_id),
-                told(device.credentials.unpacked()) if hasattr(device, "credentials") else None,
+                comparable(device.credentials.unpacked()) if hasattr(device, "credentials") else None,
                 sorted(device.attributes.values_list("scope", "key", "value")),
             )
             for device in Device.objects.select_related("profile", "provisioned_with", "credentials")

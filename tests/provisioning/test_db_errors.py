@@ -63,16 +63,16 @@ def test_database_away_before_the_first_is_unavailable(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_database_that_goes_away_among_singles_keeps_the_answers_of_those_before(monkeypatch):
-    """A batch is split since one request is poisoned; then the database goes: what is committed must be told."""
+    """A batch is split since one request is poisoned; then the database goes: what is committed must be reported."""
     key = creating()
     decide = services.decide
 
-    def poisoned(asked, ledger):
-        if asked.name == "poison":
+    def poisoned(valid, ledger):
+        if valid.name == "poison":
             raise RuntimeError("boom")
-        if asked.name == "away":
+        if valid.name == "away":
             raise OperationalError
-        return decide(asked, ledger)
+        return decide(valid, ledger)
 
     monkeypatch.setattr(services, "decide", poisoned)
     outcomes = provision_batch([ask(key, name) for name in ("a", "poison", "away", "b")])
@@ -171,13 +171,13 @@ def test_restart_of_the_database_costs_no_request_its_answer(own_postgres):
     queue = GroupCommit()
     with ThreadPoolExecutor(1) as device:
         first = submitted(queue, ask(key, "before")).result(WAIT_S)
-        shown = PresentedToken(first.credentials.token)
-        assert device.submit(authenticate, shown).result(WAIT_S).name == "before"
+        presented = PresentedToken(first.credentials.token)
+        assert device.submit(authenticate, presented).result(WAIT_S).name == "before"
         own_postgres.stop()
         own_postgres.start()
 
         assert submitted(queue, ask(key, "after")).result(WAIT_S).reason == Reason.CREATED
-        assert device.submit(authenticate, shown).result(WAIT_S).name == "before"
+        assert device.submit(authenticate, presented).result(WAIT_S).name == "before"
         device.submit(connections.close_all).result(WAIT_S)
     queue.close()
 

@@ -98,8 +98,8 @@ def test_error_reaches_its_batch_only_and_the_drainer_lives(error):
         return [outcome(one) for one in requests]
 
     queue = GroupCommit(provision)
-    told = submitted(queue, request("bad")).result(WAIT_S)
-    assert (told.reason, told.retry_after_s) == (Reason.UNAVAILABLE, 5)
+    result = submitted(queue, request("bad")).result(WAIT_S)
+    assert (result.reason, result.retry_after_s) == (Reason.UNAVAILABLE, 5)
     assert submitted(queue, request("good")).result(WAIT_S).device_name == "good"
     queue.close()
 

@@ -140,11 +140,11 @@ def test_wrong_guesses_are_counted_by_index():
 
 
 @pytest.mark.parametrize(
-    "shown", [PresentedToken("token-of-d7"), MqttConnect("client", "token-of-d7", "")], ids=["token", "MQTT"]
+    "presented", [PresentedToken("token-of-d7"), MqttConnect("client", "token-of-d7", "")], ids=["token", "MQTT"]
 )
-def test_device_is_authenticated_by_index(shown):
+def test_device_is_authenticated_by_index(presented):
     with plans() as seen:
-        assert authenticate(shown).name == "d7"
+        assert authenticate(presented).name == "d7"
     assert_by_index(seen, at_least=2)
 
 

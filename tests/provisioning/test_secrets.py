@@ -97,9 +97,9 @@ def test_no_secret_stands_in_any_repr(key, requests):
     models = [*Device.objects.all(), *DeviceCredentials.objects.all(), *ProvisioningKey.objects.all()]
     rows = [*ProvisionAttempt.objects.all(), *RejectedRequest.objects.all()]
 
-    shown = "\n".join(f"{one!r} {one}" for one in (*requests, *outcomes, admitted, *models, *rows))
+    presented = "\n".join(f"{one!r} {one}" for one in (*requests, *outcomes, admitted, *models, *rows))
     tokens = {outcome.credentials.token for outcome in outcomes if isinstance(outcome.credentials, AccessToken)}
-    assert_none(shown, secrets(*ProvisioningKey.objects.all()) | tokens | {key.key, "client-id-1"})
+    assert_none(presented, secrets(*ProvisioningKey.objects.all()) | tokens | {key.key, "client-id-1"})
 
 
 def test_every_value_that_crosses_a_layer_is_frozen_and_has_slots():

@@ -450,10 +450,10 @@ def test_poisoned_request_hurts_nobody_else(monkeypatch, caplog, poisoned):
     key = creating()
     decide = services.decide
 
-    def explode(asked, ledger):
-        if asked.name == f"n{poisoned}":
+    def explode(valid, ledger):
+        if valid.name == f"n{poisoned}":
             raise RuntimeError("boom")
-        return decide(asked, ledger)
+        return decide(valid, ledger)
 
     monkeypatch.setattr(services, "decide", explode)
     outcomes = provision_batch([ask(key, f"n{index}") for index in range(3)])

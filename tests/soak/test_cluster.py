@@ -89,11 +89,11 @@ def restart_broker(cluster: Cluster) -> None:
 
 def assert_each_has_its_own(cluster: Cluster, profile: dict[str, str], fleet: Fleet) -> None:
     """Every device was told its own name and the token that is stored for it, and nothing else is stored."""
-    told = {name: answer.fields for name, answer in fleet.answers.items()}
-    assert cluster.misinformed(profile, told) == []
-    assert cluster.count(f"devices_device WHERE profile_id = '{profile['id']}'") == len(told)
+    result = {name: answer.fields for name, answer in fleet.answers.items()}
+    assert cluster.misinformed(profile, result) == []
+    assert cluster.count(f"devices_device WHERE profile_id = '{profile['id']}'") == len(result)
     created = f"provisioning_provisionattempt WHERE profile_id = '{profile['id']}' AND reason = 'CREATED'"
-    assert cluster.count(created) == len(told)
+    assert cluster.count(created) == len(result)
 
 
 @pytest.mark.parametrize("count", [600, pytest.param(20_000, marks=pytest.mark.soak)])
@@ -138,9 +138,9 @@ def test_database_that_goes_away_costs_no_success_and_is_told_clearly(cluster: C
         wait_for(lambda: time.monotonic() - gone > away_s, "the outage to last")
         assert_recovers(cluster, fleet)
 
-    told = {(one.source, one.answer.code, one.answer.wait_s) for one in fleet.troubles if one.answer}
+    result = {(one.source, one.answer.code, one.answer.wait_s) for one in fleet.troubles if one.answer}
     print(f"{len(fleet.answers)} devices asked {fleet.tries} times; again because of {dict(fleet.retries())}")
-    assert told == {("web1", "503", 5), ("web2", "503", 5), ("coap1", "5.03", 5), ("coap2", "5.03", 5)}
+    assert result == {("web1", "503", 5), ("web2", "503", 5), ("coap1", "5.03", 5), ("coap2", "5.03", 5)}
     assert [one.error for one in fleet.troubles if not one.answer] == []
     assert_each_has_its_own(cluster, profile, fleet)
     assert cluster.pids() == processes

@@ -80,14 +80,14 @@ class Cluster:
         """Return the count of rows, e.g. `devices_device WHERE gateway`."""
         return int(self.postgres.psql(DATABASE, f"SELECT count(*) FROM {what}"))
 
-    def misinformed(self, profile: dict[str, str], told: dict[str, dict[str, str]]) -> list[str]:
+    def misinformed(self, profile: dict[str, str], result: dict[str, dict[str, str]]) -> list[str]:
         """Return the names of the devices that were told another name or token than is stored, or that only one side knows.
 
-        `told` are the fields of the successes by the name that was asked for. No token is in what a failing test prints.
+        `result` are the fields of the successes by the name that was asked for. No token is in what a failing test prints.
         """
         stored = self._tokens(profile)
-        said = {name: fields["accessToken"] for name, fields in told.items() if fields["deviceName"] == name}
-        return sorted(name for name in stored.keys() | told.keys() if stored.get(name, "none stored") != said.get(name))
+        said = {name: fields["accessToken"] for name, fields in result.items() if fields["deviceName"] == name}
+        return sorted(name for name in stored.keys() | result.keys() if stored.get(name, "none stored") != said.get(name))
 
     def pids(self) -> dict[str, list[int]]:
         """Return the ids of the operating system processes of each process, its workers among them."""

@@ -47,17 +47,17 @@ def _key(strategy: Strategy, fields: dict[str, Any]) -> ProvisioningKey:
     return profile_create(name=name, strategy=strategy, **fields)[1]
 
 
-def ask(shown: ProvisioningKey, name: str | None = None, *, address: str = ADDRESS, **fields: Any) -> ProvisionRequest:
+def ask(key: ProvisioningKey, name: str | None = None, *, address: str = ADDRESS, **fields: Any) -> ProvisionRequest:
     """Return a request with the key `shown`; `fields` are those of ProvisionRequest."""
     origin = fields.pop("origin", Origin(Transport.HTTP, address))
-    return ProvisionRequest(**{"origin": origin, "key": shown.key, "secret": shown.secret, "device_name": name} | fields)
+    return ProvisionRequest(**{"origin": origin, "key": key.key, "secret": key.secret, "device_name": name} | fields)
 
 
 def submitted(queue: GroupCommit, request: ProvisionRequest) -> "Future[ProvisionOutcome]":
     """Return a future of what `queue` tells of `request`."""
-    told: Future[ProvisionOutcome] = Future()
-    queue.submit(request, told.set_result)
-    return told
+    result: Future[ProvisionOutcome] = Future()
+    queue.submit(request, result.set_result)
+    return result
 
 
 def provision(request: ProvisionRequest) -> ProvisionOutcome:

@@ -59,9 +59,9 @@ class Web:
 
     def request(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """Return the answer to a GET of `path`, or a POST of `body`."""
-        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body, headers=headers or {})
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body, headers=headers or {})
         try:
-            with urllib.request.urlopen(asked, timeout=30) as got:
+            with urllib.request.urlopen(request, timeout=30) as got:
                 return Answer(got.status, dict(got.headers), got.read())
         except urllib.error.HTTPError as err:
             with err:

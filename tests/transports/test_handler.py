@@ -52,9 +52,9 @@ def pair(key):
 def test_success_is_told_with_credentials():
     reply = send(pair(creating()) | {"deviceName": "a"})
 
-    told = json.loads(reply.body)
-    assert (reply.kind, reply.codec, told["status"]) == (ReplyKind.SUCCESS, JSON, "SUCCESS")
-    assert told["credentialsValue"] == Device.objects.get().credentials.value
+    result = json.loads(reply.body)
+    assert (reply.kind, reply.codec, result["status"]) == (ReplyKind.SUCCESS, JSON, "SUCCESS")
+    assert result["credentialsValue"] == Device.objects.get().credentials.value
     attempt = ProvisionAttempt.objects.get()
     assert (attempt.transport, attempt.address, attempt.request_id) == ("COAP", "192.0.2.1", reply.request_id)
 
@@ -64,9 +64,9 @@ def test_protobuf_is_answered_in_protobuf():
     shown = wire.ProvisionDeviceCredentialsMsg(provisionDeviceKey=key.key, provisionDeviceSecret=key.secret)
     reply = send(wire.ProvisionDeviceRequestMsg(deviceName="a", provisionDeviceCredentialsMsg=shown).SerializeToString())
 
-    told = wire.ProvisionDeviceResponseMsg.FromString(reply.body)
-    assert (reply.kind, reply.codec, told.status) == (ReplyKind.SUCCESS, PROTOBUF, wire.SUCCESS)
-    assert told.credentialsValue == Device.objects.get().credentials.value
+    result = wire.ProvisionDeviceResponseMsg.FromString(reply.body)
+    assert (reply.kind, reply.codec, result.status) == (ReplyKind.SUCCESS, PROTOBUF, wire.SUCCESS)
+    assert result.credentialsValue == Device.objects.get().credentials.value
 
 
 def test_idempotency_key_of_transport_repeats_the_answer():

@@ -75,8 +75,8 @@ class DeviceDataResource(DeviceResource):
             return message(unavailable())
         return Message(code=Code.CREATED)
 
-    def _authenticate_and_take(self, shown: PresentedToken, body: bytes) -> None:
-        self.take(authenticate(shown), body)
+    def _authenticate_and_take(self, presented: PresentedToken, body: bytes) -> None:
+        self.take(authenticate(presented), body)
 
 
 class TelemetryResource(DeviceDataResource):

@@ -78,12 +78,12 @@ def _seekable(name: str) -> BinaryIO:
 
 
 def _columns(file: BinaryIO, form: FileFormat, options: list[str]) -> tuple[list[Column], list[str]]:
-    said = dict(from_option(option) for option in options)
+    overrides = dict(from_option(option) for option in options)
     records = Records(_unclosed(file), form)
     if form.header:
-        return mapped(records.headers, said), records.headers
+        return mapped(records.headers, overrides), records.headers
     first = next(iter(records), None)
-    return numbered(len(first.fields) if first else 0, said), []
+    return numbered(len(first.fields) if first else 0, overrides), []
 
 
 def _unclosed(file: BinaryIO) -> BinaryIO:

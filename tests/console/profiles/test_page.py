@@ -28,8 +28,8 @@ def page(key):
 
 
 def provision(key, *names):
-    asked = [ProvisionRequest(Origin(Transport.HTTP), key=key.key, secret=key.secret, device_name=name) for name in names]
-    return provision_batch(asked)
+    requests = [ProvisionRequest(Origin(Transport.HTTP), key=key.key, secret=key.secret, device_name=name) for name in names]
+    return provision_batch(requests)
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])

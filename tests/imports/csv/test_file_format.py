@@ -55,7 +55,7 @@ def test_what_is_no_list_is_refused_with_what_it_is(content, sentence):
         detect(io.BytesIO(content))
 
 
-@pytest.mark.parametrize("said", [{"encoding": "ebcdic"}, {"encoding": "cp500"}, {"delimiter": '"'}, {"delimiter": ",,"}])
-def test_impossible_encoding_or_delimiter_is_refused(said):
+@pytest.mark.parametrize("overrides", [{"encoding": "ebcdic"}, {"encoding": "cp500"}, {"delimiter": '"'}, {"delimiter": ",,"}])
+def test_impossible_encoding_or_delimiter_is_refused(overrides):
     with pytest.raises(UnreadableFile):
-        detect(io.BytesIO(TEXT.encode()), **said)
+        detect(io.BytesIO(TEXT.encode()), **overrides)

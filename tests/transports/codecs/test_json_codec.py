@@ -212,20 +212,20 @@ def test_token_is_told_under_both_names():
 
 
 def test_mqtt_basic_is_told_as_object_with_camel_case_user_name():
-    told = success(MqttBasic("c", "", "p"))
+    result = success(MqttBasic("c", "", "p"))
 
-    assert told["credentialsValue"] == {"clientId": "c", "userName": "", "password": "p"}
-    assert told["credentialsType"] == "MQTT_BASIC"
-    assert not {"accessToken", "credentialsId"} & told.keys()
+    assert result["credentialsValue"] == {"clientId": "c", "userName": "", "password": "p"}
+    assert result["credentialsType"] == "MQTT_BASIC"
+    assert not {"accessToken", "credentialsId"} & result.keys()
 
 
 def test_certificate_is_told_with_its_sha3_id():
     body = certificate_text()
-    told = success(X509Certificate(body))
+    result = success(X509Certificate(body))
 
-    assert told["credentialsValue"] == body
-    assert told["credentialsId"] == hashlib.sha3_256(body.encode()).hexdigest()
-    assert "accessToken" not in told
+    assert result["credentialsValue"] == body
+    assert result["credentialsId"] == hashlib.sha3_256(body.encode()).hexdigest()
+    assert "accessToken" not in result
 
 
 @pytest.mark.parametrize(
@@ -233,15 +233,15 @@ def test_certificate_is_told_with_its_sha3_id():
     [(ProvisionStatus.NOT_FOUND, "Provision data was not found!"), (ProvisionStatus.FAILURE, "Failed to provision device!")],
 )
 def test_failure_tells_status_and_fixed_text_and_nothing_else(status, text):
-    told = answer(status=status, reason=Reason.SECRET_WRONG, detail="for the operator only")
+    result = answer(status=status, reason=Reason.SECRET_WRONG, detail="for the operator only")
 
-    assert told == {"status": status.value, "provisionDeviceStatus": status.value, "errorMsg": text}
+    assert result == {"status": status.value, "provisionDeviceStatus": status.value, "errorMsg": text}
 
 
 def test_limited_source_is_told_to_wait():
-    told = answer(status=ProvisionStatus.FAILURE, reason=Reason.TOO_MANY_GUESSES)
+    result = answer(status=ProvisionStatus.FAILURE, reason=Reason.TOO_MANY_GUESSES)
 
-    assert told["errorMsg"] == "Too many requests with a wrong key or secret. Try again later."
+    assert result["errorMsg"] == "Too many requests with a wrong key or secret. Try again later."
 
 
 def test_error_is_told_as_failure():

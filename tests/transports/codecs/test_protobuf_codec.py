@@ -110,10 +110,10 @@ def answer(credentials, status=ProvisionStatus.SUCCESS):
     ],
 )
 def test_success_tells_credentials(credentials, type_, value):
-    told = answer(credentials)
+    result = answer(credentials)
 
-    assert (told.status, told.credentialsType) == (wire.SUCCESS, type_)
-    assert (json.loads(told.credentialsValue) if type_ == wire.MQTT_BASIC else told.credentialsValue) == value
+    assert (result.status, result.credentialsType) == (wire.SUCCESS, type_)
+    assert (json.loads(result.credentialsValue) if type_ == wire.MQTT_BASIC else result.credentialsValue) == value
 
 
 @pytest.mark.parametrize(

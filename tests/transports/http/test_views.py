@@ -35,10 +35,10 @@ def assert_failure(answer, status: int, text: str) -> None:
     """The answer is in the form of protocol.md and says `text`."""
     assert answer.status_code == status
     assert answer["Content-Type"] == "application/json"
-    told = answer.json()
-    assert set(told) == {"status", "provisionDeviceStatus", "errorMsg"}
-    assert told["status"] == told["provisionDeviceStatus"]
-    assert text in told["errorMsg"]
+    result = answer.json()
+    assert set(result) == {"status", "provisionDeviceStatus", "errorMsg"}
+    assert result["status"] == result["provisionDeviceStatus"]
+    assert text in result["errorMsg"]
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded", "nonsense", ""])

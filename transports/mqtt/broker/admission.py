@@ -29,14 +29,14 @@ async def _identified(connect: Connect, state: BrokerState) -> Client:
         return _bridge(connect, state)
     if PROVISION in (connect.username, connect.client_id):
         return ProvisioningClient(state, name=connect.client_id, address=connect.address)
-    shown = MqttConnect(client_id=connect.client_id, username=connect.username, password=connect.password)
+    presented = MqttConnect(client_id=connect.client_id, username=connect.username, password=connect.password)
     try:
-        device = await state.database.run(authenticate, shown)
+        device = await state.database.run(authenticate, presented)
     except AuthenticationFailed as err:
         raise Refused(NOT_AUTHORIZED, str(err)) from None
     except (DatabaseError, InterfaceError) as err:
         raise Refused(SERVER_UNAVAILABLE, f"the database: {type(err).__name__}") from err
-    return DeviceClient(state, device, shown)
+    return DeviceClient(state, device, presented)
 
 
 def _is_bridge(connect: Connect) -> bool:
@@ -46,10 +46,10 @@ def _is_bridge(connect: Connect) -> bool:
 
 
 def _bridge(connect: Connect, state: BrokerState) -> BridgeClient:
-    asked = connect.properties
+    properties = connect.properties
     if connect.speaks_5:
-        resume, kept_s = not asked.clean_start, float(asked.session_expiry_s)
+        resume, kept_s = not properties.clean_start, float(properties.session_expiry_s)
     else:
         resume, kept_s = not connect.clean, 0.0 if connect.clean else math.inf
     client_id = connect.client_id or secrets.token_hex(8)
-    return BridgeClient(state, client_id, resume=resume, kept_s=kept_s, window=asked.receive_maximum)
+    return BridgeClient(state, client_id, resume=resume, kept_s=kept_s, window=properties.receive_maximum)

@@ -111,7 +111,7 @@ class ProvisioningClient(Client):
         self._own_filters[f"{RESPONSE}/+"] = f"{RESPONSE}/{names[0]}"
         self._granted: dict[str, int] = {}
         self._own_topic = ""
-        self._asked: dict[str, mqtt5.Properties] = {}
+        self._pending: dict[str, mqtt5.Properties] = {}
         self._waiting = 0
         self._counted = 0
 
@@ -146,14 +146,14 @@ class ProvisioningClient(Client):
 
     def answer(self, request: str, body: bytes, qos: int) -> None:
         """Send the answer to one of this client's requests."""
-        asked = self._asked.pop(request, mqtt5.NONE)
+        properties = self._pending.pop(request, mqtt5.NONE)
         shared = RESPONSE in self._granted or not self._own_topic
-        topic = asked.response_topic or (RESPONSE if shared else self._own_topic)
+        topic = properties.response_topic or (RESPONSE if shared else self._own_topic)
         packet_id = None
         if min(qos, max(self._granted.values(), default=0)):
             self._counted = self._counted % 65_535 + 1
             packet_id = self._counted
-        self.link.publish(topic, body, packet_id, properties=mqtt5.correlation_properties(asked.correlation))
+        self.link.publish(topic, body, packet_id, properties=mqtt5.correlation_properties(properties.correlation))
 
     def _noted(self, properties: mqtt5.Properties) -> str:
         """Return the number under which the wishes of an MQTT 5 request are kept until its answer, "" when it has none."""
@@ -162,10 +162,10 @@ class ProvisioningClient(Client):
         topic = properties.response_topic
         if topic and topic != RESPONSE and not topic.startswith(f"{RESPONSE}/"):
             raise Disconnected(mqtt5.NOT_AUTHORIZED, "a Response Topic that is not below the response topic")
-        if len(self._asked) >= MAX_ASKED:
-            del self._asked[next(iter(self._asked))]
+        if len(self._pending) >= MAX_ASKED:
+            del self._pending[next(iter(self._pending))]
         self._counted += 1
-        self._asked[str(self._counted)] = properties
+        self._pending[str(self._counted)] = properties
         return str(self._counted)
 
     def _done(self, message: PublishedMessage) -> None:
@@ -178,10 +178,10 @@ class DeviceClient(Client):
 
     TAKES: ClassVar[dict[str, Callable[[Device, bytes], None]]] = {TELEMETRY: take_telemetry, ATTRIBUTES: take_attributes}
 
-    def __init__(self, state: BrokerState, device: Device, shown: MqttConnect) -> None:
-        self._state, self._shown = state, shown
+    def __init__(self, state: BrokerState, device: Device, presented: MqttConnect) -> None:
+        self._state, self._presented = state, presented
         # Of its own for every connection without a client id: nothing to take over.
-        self.client_id = shown.client_id or secrets.token_hex(8)
+        self.client_id = presented.client_id or secrets.token_hex(8)
         self.key = f"{device.pk} {self.client_id}"
 
     def may_publish(self, topic: str) -> bool:
@@ -206,7 +206,7 @@ class DeviceClient(Client):
 
     def _keep(self, take: Callable[[Device, bytes], None], body: bytes) -> int:
         """Return the reason code for what became of `body`. The credentials are looked at anew: they may be revoked by now."""
-        device = authenticate(self._shown)
+        device = authenticate(self._presented)
         try:
             take(device, body)
         except BadDeviceData as err:

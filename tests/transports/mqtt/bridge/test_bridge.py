@@ -29,15 +29,15 @@ class Core:
     """Stands in for the exchange: keeps the futures, for the test to answer."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[bytes, Future[Reply]]] = []
+        self.requests: list[tuple[bytes, Future[Reply]]] = []
 
     def __call__(self, body: bytes, transport: Transport, address: str) -> "Future[Reply]":
         assert (transport, address) == (Transport.MQTT, "")
-        self.asked.append((body, Future()))
-        return self.asked[-1][1]
+        self.requests.append((body, Future()))
+        return self.requests[-1][1]
 
     def answer(self, index: int = -1, kind: ReplyKind = ReplyKind.SUCCESS) -> None:
-        body, future = self.asked[index]
+        body, future = self.requests[index]
         future.set_result(unavailable() if kind == ReplyKind.UNAVAILABLE else Reply(kind, b"re " + body, JSON, "id"))
 
 
@@ -165,12 +165,12 @@ def test_requests_are_held_while_the_database_is_away_and_one_is_tried(delivery:
     delivery.collect()
     delivery.arrived(Message(OWN, b"4"), 4)
 
-    wait_for(lambda: delivery.collect() or len(core.asked) == 4, "one to be tried again")
+    wait_for(lambda: delivery.collect() or len(core.requests) == 4, "one to be tried again")
     assert delivery.waits_for_database
     assert delivery.unfinished == 0
     core.answer()
     delivery.collect()
-    assert len(core.asked) == 7
+    assert len(core.requests) == 7
     for index in (4, 5, 6):
         core.answer(index)
     delivery.collect()
@@ -196,7 +196,7 @@ def test_request_repeated_after_a_reconnect_is_asked_once_and_acknowledged_there
     assert delivery.unfinished == 0
     delivery.arrived(Message(OWN, b"a", repeated=True), 7)
 
-    assert (again.acknowledged, len(core.asked)) == ([7], 1)
+    assert (again.acknowledged, len(core.requests)) == ([7], 1)
 
 
 def test_request_whose_acknowledgement_was_lost_is_acknowledged_again_and_not_asked(
@@ -211,10 +211,10 @@ def test_request_whose_acknowledgement_was_lost_is_acknowledged_again_and_not_as
     delivery.connected(again, session_present=True)
 
     delivery.arrived(Message(OWN, b"a", repeated=True), 7)
-    assert (again.acknowledged, len(core.asked)) == ([7], 1)
+    assert (again.acknowledged, len(core.requests)) == ([7], 1)
 
     delivery.arrived(Message(OWN, b"a"), 7)
-    assert len(core.asked) == 2, "the same packet id without DUP is a new request"
+    assert len(core.requests) == 2, "the same packet id without DUP is a new request"
 
 
 def test_lost_session_leaves_requests_answered_and_unacknowledged(delivery: Delivery, core: Core):
@@ -240,7 +240,7 @@ def test_stopping_delivery_takes_only_what_the_broker_would_not_repeat(delivery:
     delivery.arrived(Message(OWN, b"at least once"), 7)
     delivery.arrived(Message(OWN, b"at most once"), 0)
 
-    assert [body for body, _ in core.asked] == [b"at most once"]
+    assert [body for body, _ in core.requests] == [b"at most once"]
 
 
 def test_reply_that_the_broker_refuses_is_told_once(
@@ -283,14 +283,14 @@ def test_probe_is_answered_on_the_senders_topic_and_never_asked(delivery: Delive
     delivery.arrived(Message("/provision/request", probe_messages.question("p2")), 2)
 
     assert [topic for topic, *_ in wire.published] == ["/provision/response/d1", "/provision/response/p2"]
-    assert core.asked == []
+    assert core.requests == []
 
 
 @pytest.mark.parametrize("body", [b'{"firstlightProbe": "forged:sig:nature"}', b'{"firstlightProbe": 1}', b'{"firstlightProbe"'])
 def test_forged_probe_is_a_request_like_any_other(delivery: Delivery, core: Core, body: bytes):
     delivery.arrived(Message(OWN, body), 1)
 
-    assert [asked for asked, _ in core.asked] == [body]
+    assert [sent for sent, _ in core.requests] == [body]
 
 
 def test_slots_of_one_host_differ_and_a_freed_one_is_taken_again(tmp_path):
@@ -327,7 +327,7 @@ def test_broker_address_reads_the_url_and_shows_no_password(settings):
 
 
 class OldBroker(threading.Thread):
-    """Refuses MQTT 5 as a broker of 3.1.1 does, grants what a client of 3.1.1 asks, and keeps what it was told."""
+    """Refuses MQTT 5 as a broker of 3.1.1 does, grants what a client of 3.1.1 asks, and keeps what it got."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -385,12 +385,12 @@ def test_bridge_falls_back_to_mqtt_3_1_1_by_itself_and_without_an_alarm(core: Co
 
 @pytest.mark.parametrize(("addressed", "address"), [(True, "192.0.2.7"), (False, "")])
 def test_client_id_of_the_embedded_broker_tells_the_address_and_another_brokers_does_not(addressed, address):
-    asked = []
+    calls = []
 
     def handle(_body: bytes, transport: Transport, source: str) -> "Future[Reply]":
-        asked.append((transport, source))
+        calls.append((transport, source))
         return Future()
 
     request = TOPICS.request.replace("{client_id}", "k3y.1@192.0.2.7")
     ReplyPolicy(TOPICS, shared=False, handle=handle, addressed=addressed).reply_to(Message(request, b"{}"))
-    assert asked == [(Transport.MQTT, address)]
+    assert calls == [(Transport.MQTT, address)]
