@@ -34,13 +34,13 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="HEADER=TYPE[:KEY]",
-            help="what a column holds (default: told by its header); without header, by its number from 1",
+            help="what a column holds (default: guessed from its header); without header, by its number from 1",
         )
         parser.add_argument("--delimiter", default="", metavar="D", help="one character, or \\t (default: detected)")
         parser.add_argument("--encoding", default="", help="UTF-8, UTF-16 or Latin-1 (default: detected)")
         parser.add_argument("--no-header", action="store_true", help="the first line is a device already")
         parser.add_argument("--update", action="store_true", help="update devices that exist")
-        parser.add_argument("--dry-run", action="store_true", help="tell what would be done, and write nothing")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be done, and write nothing")
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
 
     def handle(self, *, file: str, profile: str, column: list[str], delimiter: str, **options: Any) -> None:
@@ -48,25 +48,28 @@ class Command(BaseCommand):
         if found is None:
             raise CommandError(f"There is no profile {profile!r}.")
         with ExitStack() as stack:
-            try:
-                opened = stack.enter_context(_seekable(file))
-                form = detect(
-                    opened,
-                    encoding=options["encoding"],
-                    delimiter=delimiter.replace("\\t", "\t"),
-                    header=not options["no_header"],
-                )
-                columns, headers = _columns(opened, form, column)
-            except (UnreadableFile, BadMapping) as err:
-                raise CommandError(str(err)) from None
-            except OSError as err:
-                raise CommandError(f"{file} cannot be read: {err.strerror}.") from None
+            opened, form, columns, headers = _opened(stack, file, column, delimiter, **options)
             report = _Report(self, opened, as_json=options["json"], dry_run=options["dry_run"])
             spec = ImportSpec(form, columns, found, update=options["update"], dry_run=options["dry_run"])
             _run(spec, opened, headers, "standard input" if file == "-" else Path(file).name, report)
         report.finish()
         if report.errors:
             sys.exit(1)
+
+
+def _opened(
+    stack: ExitStack, file: str, column: list[str], delimiter: str, **options: Any
+) -> tuple[BinaryIO, FileFormat, list[Column], list[str]]:
+    """Return the file, its format, its columns and its headers. Raises CommandError if it cannot be read."""
+    try:
+        opened = stack.enter_context(_seekable(file))
+        delimiter = delimiter.replace("\\t", "\t")
+        form = detect(opened, encoding=options["encoding"], delimiter=delimiter, header=not options["no_header"])
+        return opened, form, *_columns(opened, form, column)
+    except (UnreadableFile, BadMapping) as err:
+        raise CommandError(str(err)) from None
+    except OSError as err:
+        raise CommandError(f"{file} cannot be read: {err.strerror}.") from None
 
 
 def _seekable(name: str) -> BinaryIO:
