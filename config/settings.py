@@ -128,6 +128,7 @@ INSTALLED_APPS = [
     "rest_framework.authtoken",
     "drf_spectacular",
     "operations",
+    "events",
     "profiles",
     "devices",
     "imports",
@@ -256,6 +257,7 @@ CELERY_BEAT_SCHEDULE = {
     "resume-imports": {"task": "imports.tasks.resume_imports", "schedule": 15.0},
     "tidy-imports": {"task": "imports.tasks.tidy_imports", "schedule": 3600.0},
     "prune-attempts": {"task": "provisioning.tasks.prune_attempts", "schedule": 3600.0},
+    "prune-events": {"task": "events.tasks.prune_events", "schedule": 3600.0},
 }
 
 # --- Provisioning --------------------------------------------------------------------------------
@@ -267,6 +269,9 @@ GUESSES_PER_SOURCE = env.int("GUESSES_PER_SOURCE", default=120)
 GUESSES_PER_KEY = env.int("GUESSES_PER_KEY", default=600)
 # Days for which provision attempts are kept.
 ATTEMPTS_KEPT_DAYS = env.int("ATTEMPTS_KEPT_DAYS", default=90)
+
+# Days for which events are kept for a reader that has stopped (docs/events.md).
+EVENTS_KEPT_DAYS = env.int("EVENTS_KEPT_DAYS", default=7)
 
 # --- Transports ----------------------------------------------------------------------------------
 

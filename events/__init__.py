@@ -1,0 +1,1 @@
+"""The event log: what others must learn about, written in the transaction that made it true."""
