@@ -1,10 +1,15 @@
 """Questions about devices that pages ask, each a fixed number of queries."""
 
+import uuid
+from collections import defaultdict
+from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Count, Q
 
-from devices.models import Device
+from devices.models import Device, DeviceAttribute
+from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
 STATES = {
@@ -41,3 +46,19 @@ def counts_by_profile(limit: int) -> list[tuple[DeviceProfile, int]]:
 def waiting_since(before: datetime) -> int:
     """Return how many devices were pre-provisioned before `before` and have not shown themselves."""
     return Device.objects.filter(STATES["pre-provisioned"], created_at__lt=before).count()
+
+
+def usable_devices(ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return which of `ids` are those of devices that are not blocked."""
+    return set(Device.objects.filter(pk__in=ids, blocked=False).order_by().values_list("pk", flat=True))
+
+
+def shared_attributes(ids: Collection[uuid.UUID], keys: Collection[str] | None = None) -> dict[uuid.UUID, dict[str, Any]]:
+    """Return the shared attributes of devices, `keys` or all; a device that has none of them is left out."""
+    rows = DeviceAttribute.objects.filter(device__in=ids, scope=AttributeScope.SHARED).order_by("key")
+    if keys is not None:
+        rows = rows.filter(key__in=keys)
+    found: dict[uuid.UUID, dict[str, Any]] = defaultdict(dict)
+    for device_id, key, value in rows.values_list("device_id", "key", "value"):
+        found[device_id][key] = value
+    return dict(found)
