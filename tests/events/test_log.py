@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from core.ids import new_id
 from events.choices import Kind
 from events.models import Event, PruneMark, ReaderPosition
 from events.selectors import page_after
 from events.services import NewEvent, named_keys, record
 from events.tasks import prune_events
-from profiles.models import new_id
 from tests.support.environment import DATABASE
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["events"])  # so that no other table is emptied

@@ -114,7 +114,9 @@ def empty_database() -> None:
     """Delete all rows of our own tables, faster than a flush of everything."""
     from django.apps import apps
 
-    models = [model for label in ("provisioning", "devices", "profiles") for model in apps.get_app_config(label).get_models()]
+    models = [
+        model for label in ("provisioning", "devices", "profiles", "events") for model in apps.get_app_config(label).get_models()
+    ]
     statements = connection.ops.sql_flush(no_style(), [model._meta.db_table for model in models], allow_cascade=True)
     if connection.vendor == "postgresql":
         # TRUNCATE costs some 50 ms of file handling, which is most of a test's time.
