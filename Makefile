@@ -12,10 +12,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run password check test soak bench lock proto screenshots clean
+.PHONY: help run password check test soak bench mosquitto-plugin lock proto screenshots clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: $(BIN)/.installed ## install, migrate, and start everything on 127.0.0.1
 	@python manage.py first_run
@@ -49,19 +49,26 @@ check: $(BIN)/.installed-dev ## style, types, import order, settings, migrations
 # Each program that the tests call, and the Debian package that has it.
 TEST_PROGRAMS := git=git curl=curl mosquitto=mosquitto mosquitto_rr=mosquitto-clients coap-client-notls=libcoap3-bin \
 	postgres=postgresql redis-server=redis-server nginx=nginx-light chromium=chromium
+# What the Mosquitto plugin is built with: programs, and headers by their path.
+PLUGIN_PROGRAMS := make=make gcc=gcc /usr/include/stdio.h=libc6-dev /usr/include/mosquitto_plugin.h=mosquitto-dev \
+	/usr/include/mosquitto.h=libmosquitto-dev curl-config=libcurl4-openssl-dev /usr/include/openssl/hmac.h=libssl-dev
 PYTEST := python -m pytest -q --numprocesses 2 --dist loadfile
 
 test: $(BIN)/.installed-dev ## all tests, those of the database on SQLite and on PostgreSQL
-	@deploy/apt-install $(TEST_PROGRAMS)
+	@deploy/apt-install $(TEST_PROGRAMS) $(PLUGIN_PROGRAMS)
 	$(PYTEST)
 	TEST_DATABASE=postgres $(PYTEST) -m 'database and not soak'
 
 soak: $(BIN)/.installed-dev ## the tests that take long
-	@deploy/apt-install $(TEST_PROGRAMS)
+	@deploy/apt-install $(TEST_PROGRAMS) $(PLUGIN_PROGRAMS) valgrind=valgrind
 	python -m pytest -m soak --timeout 0 --capture no
 
 bench: $(BIN)/.installed-dev ## the benchmarks
 	python -m benchmarks
+
+mosquitto-plugin: ## build deploy/mosquitto/plugin/build/firstlight.so
+	@deploy/apt-install $(PLUGIN_PROGRAMS)
+	$(MAKE) -C deploy/mosquitto/plugin
 
 COMPILE := pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras
 

@@ -53,5 +53,12 @@ def test_missing_program_without_rights_is_named_with_the_command(machine):
     assert not (machine / "done").exists()
 
 
+def test_a_file_is_looked_for_by_its_path(machine):
+    (machine / "header.h").touch()
+
+    assert install(machine, f"{machine}/header.h=there-dev").returncode == 0
+    assert "apt-get install missing-dev" in install(machine, f"{machine}/other.h=missing-dev").stderr
+
+
 def test_postgresql_is_found_outside_the_path(machine):
     assert install(machine, "postgres=postgresql").returncode == 0
