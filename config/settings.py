@@ -133,6 +133,7 @@ INSTALLED_APPS = [
     "devices",
     "imports",
     "provisioning",
+    "brokers",
     "transports",
 ]
 
@@ -307,6 +308,9 @@ MQTT_PROVISION_IDLE_S = env.int("MQTT_PROVISION_IDLE_S", default=300)
 # Answer unmodified firmware on the shared response topic of a broker that does not keep replies apart:
 # every device subscribed there at that moment sees the reply. For a bench or a single production line.
 MQTT_ALLOW_SHARED_RESPONSES = env.bool("MQTT_ALLOW_SHARED_RESPONSES", default=False)
+
+# Where the brokers that ask us who may connect reach this installation, e.g. https://firstlight.example.com.
+BROKERS_URL = env.str("BROKERS_URL", default="").strip()
 
 # The processes that /readyz asks for, e.g. `mqtt_bridge,tasks` where nobody uses CoAP. Empty: all that there are.
 NEEDED_PROCESSES: list[str] = env.list("NEEDED_PROCESSES", default=[])

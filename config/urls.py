@@ -19,6 +19,7 @@ urlpatterns = [
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
     path("api/schema/", SpectacularAPIView.as_view(authentication_classes=API_AUTHENTICATION), name="schema"),
+    path("api/brokers/<uuid:broker_id>/", include("brokers.urls")),
     path("api/", include("api.urls")),
     path("admin/", admin.site.urls),
 ]

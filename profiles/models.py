@@ -12,6 +12,7 @@ from core.ids import new_id
 from core.json_values import json_problem
 from core.text import MAX_TEXT_LENGTH, has_control_characters
 from profiles.choices import AttributeScope, Strategy
+from profiles.topic_patterns import topic_pattern_problem
 
 
 class DeviceProfile(models.Model):
@@ -43,6 +44,14 @@ class DeviceProfile(models.Model):
         default=0,
         help_text="Seconds in which the very same request may be repeated, until the credentials are first used. 0: never.",
     )
+    topic_pattern = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text=(
+            "MQTT topics on your own broker that a device may use besides the device API, e.g. plant/{device_name}/#. "
+            "Placeholders: {device_id}, {device_name}, {client_id}, {profile}. Blank: none."
+        ),
+    )
     default_attributes = models.JSONField(
         default=list, blank=True, help_text='Attributes of every new device: [{"key": …, "value": …, "scope": "SERVER_SCOPE"}].'
     )
@@ -65,6 +74,8 @@ class DeviceProfile(models.Model):
         super().clean()
         if has_control_characters(self.name):
             raise ValidationError({"name": "The name has control characters."})
+        if problem := topic_pattern_problem(self.topic_pattern):
+            raise ValidationError({"topic_pattern": problem})
         validate_default_attributes(self.default_attributes)
 
 

@@ -7,7 +7,8 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import resolve
 
-DEVICE_PATHS = "/api/v1/"
+# Of devices, and of the brokers that ask about them.
+DEVICE_PATHS = ("/api/v1/", "/api/brokers/")
 
 
 class DeviceRequests:
@@ -29,5 +30,6 @@ class DeviceRequests:
         response: HttpResponse = match.func(request, *match.args, **match.kwargs)
         if isinstance(response, SimpleTemplateResponse):
             response.render()
-        response.headers["Content-Length"] = str(len(response.content))
+        if not response.streaming:
+            response.headers["Content-Length"] = str(len(response.content))
         return response
