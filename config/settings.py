@@ -125,7 +125,6 @@ INSTALLED_APPS = [
     "axes",
     "formtools",
     "rest_framework",
-    "rest_framework.authtoken",
     "drf_spectacular",
     "operations",
     "events",
@@ -135,6 +134,7 @@ INSTALLED_APPS = [
     "provisioning",
     "brokers",
     "transports",
+    "api",
 ]
 
 MIDDLEWARE = [
@@ -149,6 +149,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "transports.http.middleware.UnreadableSecrets",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -317,7 +318,10 @@ if unknown := set(NEEDED_PROCESSES) - {"mqtt_broker", "mqtt_bridge", "coap", "ta
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
@@ -327,11 +331,14 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
+# An upload that does not fit into memory goes to a file without a name, so a killed process leaves none behind.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler", "core.uploads.UnnamedFileHandler"]
 # Largest list that POST /api/device/bulk_import takes while the client waits, bytes. POST /api/imports/ has no limit.
 IMPORT_MAX_INLINE_BYTES = env.int("IMPORT_MAX_INLINE_BYTES", default=64 * 1024 * 1024)
 
 # --- Security ------------------------------------------------------------------------------------
 
+SESSION_ENGINE = "core.sessions"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_HTTPONLY = True
@@ -346,6 +353,9 @@ AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURES", default=5)
 AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOGIN_LOCKOUT_MINUTES", default=15))
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "console.accounts.failed_logins.kept_username"
+# What was posted is kept with a failed login, but for these.
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
 AXES_CLIENT_IP_CALLABLE = "transports.http.addresses.client_address"
 AXES_LOCKOUT_TEMPLATE = "admin/locked_out.html"
 AXES_ENABLE_ADMIN = False  # console/admin.py has a page in the look of the others

@@ -3,6 +3,7 @@
 from django.contrib import admin
 
 from console.accounts import admin as accounts
+from console.accounts import tokens
 from console.attempts import admin as attempts
 from console.devices import admin as devices
 from console.imports import admin as imports
@@ -11,4 +12,4 @@ from console.profiles import admin as profiles
 
 admin.site.index_title = "Dashboard"
 
-__all__ = ["accounts", "attempts", "devices", "imports", "operations", "profiles"]
+__all__ = ["accounts", "attempts", "devices", "imports", "operations", "profiles", "tokens"]

@@ -15,7 +15,10 @@ from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
+from console.lookups import StrictLookups
+
 LOGGED_AT_ONCE = 500
+SEE_CHANGES = "admin.view_logentry"
 
 
 def log_changes(request: HttpRequest, rows: QuerySet[Any] | Iterable[Model], message: str, flag: int = CHANGE) -> None:
@@ -70,7 +73,7 @@ class PageChangeList(ChangeList):
         return str(self.model_admin.page_url(result))
 
 
-class BoundedAdmin(ModelAdmin):
+class BoundedAdmin(StrictLookups, ModelAdmin):
     """A list that asks the database a fixed number of times, however many rows there are."""
 
     list_per_page = 50
@@ -80,6 +83,12 @@ class BoundedAdmin(ModelAdmin):
     list_filter_sheet = True
     compressed_fields = True
     list_fullwidth = True
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show what was done to the object, and by whom, to those who may read that; Django asks for the view right only."""
+        if not request.user.has_perm(SEE_CHANGES):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)  # type: ignore[no-any-return]
 
 
 class ReadOnlyAdmin(BoundedAdmin):

@@ -44,7 +44,7 @@ UNFOLD = {
                         "Rejected requests",
                         "gpp_bad",
                         "provisioning_rejectedrequest",
-                        "provisioning.view_unattributedattempts",
+                        "provisioning.view_rejectedrequest",
                     ),
                     _page("Processes", "monitor_heart", "operations_heartbeat", "operations.view_heartbeat"),
                     _page("Changes", "fact_check", "admin_logentry", "admin.view_logentry"),
@@ -56,6 +56,7 @@ UNFOLD = {
                 "items": [
                     _page("Users", "person", "auth_user", "auth.view_user"),
                     _page("Groups", "groups", "auth_group", "auth.view_group"),
+                    {"title": "API tokens", "icon": "key", "link": reverse_lazy("admin:api_apitoken_changelist")},
                     _page("Failed logins", "lock", "axes_accessattempt", "axes.view_accessattempt"),
                 ],
             },

@@ -12,7 +12,7 @@ _VIEW = (
     "devices.view_deviceattribute",
     "devices.view_latesttelemetry",
     "provisioning.view_provisionattempt",
-    "provisioning.view_unattributedattempts",
+    "provisioning.view_rejectedrequest",
     "operations.view_heartbeat",
 )
 # Daily work: devices, their credentials, a profile's rules. Keys and users belong to the administrator.

@@ -14,9 +14,14 @@ def may_see_secrets(user: Any) -> bool:
     return bool(user.has_perm("devices.reveal_devicecredentials"))
 
 
-def may_see_rejected(user: Any, job: ImportJob) -> bool:
-    """Return whether `user` may have the refused rows: they may hold secrets, but the uploader has them already."""
-    return job.created_by_id == user.pk or may_see_secrets(user)
+def uploaded(user: Any, job: ImportJob) -> bool:
+    """Return whether the rows of `job` are known to `user` anyway."""
+    return bool(job.created_by_id == user.pk)
+
+
+def may_see_rows(user: Any, job: ImportJob) -> bool:
+    """Return whether `user` may see what the file of `job` holds: it may hold secrets, which its uploader has already."""
+    return uploaded(user, job) or may_see_secrets(user)
 
 
 def rejected(job: ImportJob) -> StreamingHttpResponse:

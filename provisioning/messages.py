@@ -9,11 +9,15 @@ from provisioning.choices import ProvisionStatus, Reason, Transport
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request came from. `address` is "" where the transport does not tell."""
+    """Where a request came from. `address` is "" where the transport does not tell.
+
+    `proven` says that a UDP source has shown to receive at its address; a TCP connection shows it by itself.
+    """
 
     transport: Transport
     address: str = ""
     request_id: str = ""
+    proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ class ProvisionAttempt(models.Model):
 class RejectedRequest(models.Model):
     """Requests of one minute and source that belong to no key: wrong guesses, and what could not be read.
 
-    They are counted, not stored one by one, so that an attacker cannot fill the disk. The counts are also what
-    limits guessing (provisioning/rate_limits.py), which is why wrong secrets of a known key are counted here too.
+    They are counted, not stored one by one, so that an attacker cannot fill the disk. Wrong secrets of a known key are
+    counted here too, beside their attempts.
     """
 
     # "minute transport source reason key": one row for what is the same in all of them.
@@ -63,3 +63,20 @@ class RejectedRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} × {self.get_reason_display()}"
+
+
+class GuessCount(models.Model):
+    """Wrong guesses of one minute from one network, or for one key: what limits guessing (provisioning/rate_limits.py).
+
+    Rows live for a minute or two. E.g. "tcp", "192.0.2.7", 43.
+    """
+
+    # "minute group what"
+    bucket = models.CharField(primary_key=True, max_length=128, editable=False)
+    minute = models.DateTimeField(db_index=True)
+    group = models.CharField(max_length=16)
+    what = models.CharField(max_length=64)
+    count = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.what}: {self.count}"

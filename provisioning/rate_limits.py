@@ -1,72 +1,77 @@
-"""Wrong guesses and unreadable requests: counted per source and minute, and limited.
+"""Limits on guessing: wrong keys and secrets are counted by source and by key, and those beyond a limit answered so.
 
-A source beyond its limit is refused whatever it shows until the minute ends. A key beyond its limit is refused to
-wrong secrets only: else anyone who knows the key could keep a whole production line from provisioning.
+Only wrong guesses are limited. A right secret is served whatever its source or key has been used for before: behind
+one NAT or balancer stand a guesser and a whole production line, and anybody can forge a UDP source. So a limit does
+not hide which guess was right; that takes a secret that cannot be guessed. It keeps guessers from filling the log and
+the attempts, and over CoAP it is what makes a source prove its address.
 
-The counts are in the database, so all processes share them. A process remembers which sources it has seen beyond
-their limit, so that a request of any other source costs no query.
+The counts are in the database, so all processes share them. A process remembers what it has seen beyond a limit, and
+counts that no further. UDP has counts of its own, and so have UDP sources that have proven their address.
 """
 
-import ipaddress
 import logging
 import threading
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import Error, connection, transaction
-from django.db.models import Sum
 from django.utils import timezone
 
+from core.networks import source_networks
 from profiles.models import ProvisioningKey
 from provisioning.choices import Reason, Transport
-from provisioning.messages import Origin, ProvisionOutcome
-from provisioning.models import RejectedRequest
+from provisioning.messages import Origin
+from provisioning.models import GuessCount
 
 log = logging.getLogger(__name__)
 
 GUESSES = (Reason.KEY_EMPTY, Reason.KEY_UNKNOWN, Reason.SECRET_WRONG)
-# What is counted: guesses, and what came from a source that had guessed too often already.
-COUNTED = (*GUESSES, Reason.TOO_MANY_GUESSES)
 MINUTE = timedelta(minutes=1)
-# Sources beyond this many in one minute share one row: addresses are cheap to forge over UDP.
-MAX_SOURCES_PER_MINUTE = 1_000
+# A network of 48 bits may have many honest sites in it.
+WIDER_NETWORK_FACTOR = 10
+# Networks that are counted in one minute. When there are more, those with the fewest guesses make way, and what they
+# had counts for each that comes after them (the Space-Saving algorithm): many sources do not hide one that guesses much.
+MAX_COUNTED = 2_000
+KEPT_WHEN_FULL = 1_500
+_FORGOTTEN = "forgotten"
+_KEYS = "key"
+
+
+class Bucket(NamedTuple):
+    """What guesses are counted for: a network, in its group, or a provisioning key."""
+
+    group: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
-class CountedRequest:
-    """A request that belongs to no key, or showed a wrong secret for `key`."""
+class Guess:
+    """A request with a wrong secret for `key`, or with none or an unknown key."""
 
     origin: Origin
-    reason: Reason
     key: ProvisioningKey | None = None
-    detail: str = ""
-
-    @property
-    def source(self) -> str:
-        return source_of(self.origin.address)
 
 
 class _Limited:
-    """The sources and keys that this process has seen beyond their limit, each until the end of that minute."""
+    """The networks and keys that this process has seen beyond their limit, each until the end of that minute."""
 
     def __init__(self) -> None:
-        self._until: dict[str, datetime] = {}
+        self._until: dict[Bucket, datetime] = {}
         self._lock = threading.Lock()
 
-    def add(self, what: str, until: datetime) -> None:
+    def add(self, what: Bucket, until: datetime) -> None:
         with self._lock:
             now = timezone.now()
             self._until = {known: end for known, end in self._until.items() if end > now}
             self._until[what] = until
 
-    def seconds_left(self, what: str, now: datetime) -> int:
+    def __contains__(self, what: Bucket) -> bool:
         until = self._until.get(what)
-        return max(0, int((until - now).total_seconds()) + 1) if until and until > now else 0
+        return until is not None and until > timezone.now()
 
     def clear(self) -> None:
         with self._lock:
@@ -76,128 +81,96 @@ class _Limited:
 limited = _Limited()
 
 
-@lru_cache(maxsize=10_000)
-def source_of(address: str) -> str:
-    """Return what stands for `address` in the counts: itself, for IPv6 its network of 64 bits, "" when not told."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
-
-
-def seconds_limited(origin: Origin, now: datetime) -> int:
-    """Return for how many more seconds requests of `origin` are refused; 0 when they are not."""
-    return limited.seconds_left(source_of(origin.address), now)
-
-
-def is_key_limited(key: ProvisioningKey, now: datetime) -> bool:
-    """Return whether wrong secrets for `key` are beyond its limit, so that they are counted and no longer stored."""
-    return limited.seconds_left(str(key.pk), now) > 0
-
-
-def is_stored(outcome: ProvisionOutcome, key: ProvisioningKey, now: datetime) -> bool:
-    """Return whether the attempt gets a row of its own; beyond the limits of guessing it is only counted."""
-    if outcome.reason in GUESSES:
-        return not is_key_limited(key, now)
-    return outcome.reason != Reason.TOO_MANY_GUESSES
-
-
-def count(requests: Sequence[CountedRequest], now: datetime) -> list[bool]:
-    """Count `requests`; return for each whether it is beyond a limit of its source or key.
+def count(guesses: Sequence[Guess], now: datetime) -> list[bool]:
+    """Count `guesses`; return for each whether it is beyond a limit, in order, as if they had come one by one.
 
     It has a transaction of its own: a guesser's row must not hold up the batch that others wait for. When it cannot be
     written nothing is limited, and the log says so.
     """
-    if not requests:
-        return []
     minute = now.replace(second=0, microsecond=0)
+    buckets = [_limits_of(guess) for guess in guesses]
+    known = [any(bucket in limited for bucket in limits) for limits in buckets]
+    counted = [limits for limits, is_known in zip(buckets, known, strict=True) if not is_known]
     try:
-        with transaction.atomic():
-            _add(requests, minute)
-            by_source, by_key = _guesses_of(requests, minute)
+        totals = _add(Counter(bucket for limits in counted for bucket in limits), minute)
     except Error as err:
         log.warning("Wrong guesses could not be counted: %s", type(err).__name__)
-        return [False] * len(requests)
-    beyond = [_is_beyond(request, by_source, by_key, minute) for request in reversed(requests)]
-    return beyond[::-1]
+        return known
+    beyond = iter([_is_beyond(limits, totals, minute) for limits in reversed(counted)][::-1])
+    return [is_known or next(beyond) for is_known in known]
 
 
-def _is_beyond(request: CountedRequest, by_source: Counter[str], by_key: Counter[uuid.UUID], minute: datetime) -> bool:
-    """Return whether `request`, the last of those counted, is beyond a limit, and take it off the counts."""
-    if request.reason not in GUESSES:
-        return False
-    beyond = False
-    if request.source:
-        beyond = by_source[request.source] > settings.GUESSES_PER_SOURCE
-        by_source[request.source] -= 1
-        if beyond:
-            limited.add(request.source, minute + MINUTE)
-    if request.key:
-        if not beyond and by_key[request.key.pk] > settings.GUESSES_PER_KEY:
-            beyond = True
-            limited.add(str(request.key.pk), minute + MINUTE)
-        by_key[request.key.pk] -= 1
-    return beyond
+def group_of(origin: Origin) -> str:
+    """Return which counts are for `origin`: a UDP source can be forged, unless it has proven its address."""
+    if origin.transport != Transport.COAP:
+        return "tcp"
+    return "udp-proven" if origin.proven else "udp"
 
 
-def _add(requests: Sequence[CountedRequest], minute: datetime) -> None:
-    rows: dict[str, RejectedRequest] = {}
-    for request in requests:
-        row = _row(request, minute)
-        rows.setdefault(row.bucket, row).count += 1
-        rows[row.bucket].detail = row.detail
-    known = set(RejectedRequest.objects.filter(bucket__in=rows).values_list("bucket", flat=True))
-    new = set(rows) - known
-    if new and RejectedRequest.objects.filter(minute=minute).count() + len(new) > MAX_SOURCES_PER_MINUTE:
-        for bucket in new:
-            row = rows.pop(bucket)
-            shared = _row(CountedRequest(Origin(Transport(row.transport)), Reason(row.reason), detail=row.detail), minute)
-            rows.setdefault(shared.bucket, shared).count += row.count
-    _upsert([rows[bucket] for bucket in sorted(rows)])
+def _limits_of(guess: Guess) -> dict[Bucket, int]:
+    """Return the buckets in which `guess` is counted, each with its limit."""
+    limits = {}
+    for place, network in enumerate(source_networks(guess.origin.address)):
+        limits[Bucket(group_of(guess.origin), network)] = settings.GUESSES_PER_SOURCE * WIDER_NETWORK_FACTOR**place
+    if guess.key:
+        limits[Bucket(_KEYS, str(guess.key.pk))] = settings.GUESSES_PER_KEY
+    return limits
 
 
-def _upsert(rows: list[RejectedRequest]) -> None:
-    """Add `rows` to those that stand, by one statement that both databases know and Django's ORM has no words for.
+def _is_beyond(limits: dict[Bucket, int], totals: Counter[Bucket], minute: datetime) -> bool:
+    """Return whether the last guess that was counted in `totals` is beyond one of `limits`, and take it off."""
+    beyond = [bucket for bucket, limit in limits.items() if totals[bucket] > limit]
+    for bucket in beyond:
+        limited.add(bucket, minute + MINUTE)
+    totals.subtract(limits.keys())
+    return bool(beyond)
 
-    The rows must be sorted, so that two processes take their locks in one order.
+
+def _add(counts: Counter[Bucket], minute: datetime) -> Counter[Bucket]:
+    """Add `counts` to those of `minute`; return what each bucket may have by now, forgotten guesses included."""
+    if not counts:
+        return counts
+    with transaction.atomic():
+        totals = _upsert(counts, minute)
+    # What is counted for the first time needs room, and may be the first of its minute.
+    if any(totals[bucket] == number for bucket, number in counts.items()):
+        GuessCount.objects.filter(minute__lt=minute - MINUTE).delete()
+        for group in {bucket.group for bucket in counts} - {_KEYS}:
+            _make_room(group, minute)
+    forgotten = dict(GuessCount.objects.filter(minute=minute, what=_FORGOTTEN).values_list("group", "count"))
+    return Counter({bucket: total + forgotten.get(bucket.group, 0) for bucket, total in totals.items()})
+
+
+def _make_room(group: str, minute: datetime) -> None:
+    """Forget the networks of `group` with the fewest guesses, if there are too many."""
+    rows = GuessCount.objects.filter(minute=minute, group=group).exclude(what=_FORGOTTEN)
+    surplus = rows.count() - KEPT_WHEN_FULL
+    if surplus <= MAX_COUNTED - KEPT_WHEN_FULL:
+        return
+    with transaction.atomic():
+        # skip_locked: another process may be counting one of them, or making room itself.
+        least = rows.select_for_update(skip_locked=True).order_by("count", "bucket")[:surplus]
+        counts = dict(least.values_list("bucket", "count"))
+        rows.filter(bucket__in=counts).delete()
+        if counts:
+            _upsert(Counter({Bucket(group, _FORGOTTEN): max(counts.values())}), minute)
+
+
+def _upsert(counts: Counter[Bucket], minute: datetime) -> Counter[Bucket]:
+    """Add `counts` by one statement that both databases know and Django's ORM has no words for; return the totals.
+
+    Sorted, so that two processes take their locks in one order.
     """
-    fields = RejectedRequest._meta.concrete_fields
-    quote = connection.ops.quote_name
-    table, columns = quote(RejectedRequest._meta.db_table), ", ".join(quote(str(field.column)) for field in fields)
-    places = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(rows))
+    table = connection.ops.quote_name(GuessCount._meta.db_table)
+    places = ", ".join(["(%s, %s, %s, %s, %s)"] * len(counts))
     sql = (
-        f"INSERT INTO {table} ({columns}) VALUES {places} ON CONFLICT (bucket) "  # noqa: S608 (no value stands in the text)
-        f"DO UPDATE SET count = {table}.count + EXCLUDED.count, detail = EXCLUDED.detail"
+        f'INSERT INTO {table} (bucket, minute, "group", what, count) VALUES {places} ON CONFLICT (bucket) '  # noqa: S608 (no value in it)
+        f'DO UPDATE SET count = {table}.count + EXCLUDED.count RETURNING "group", what, count'
     )
-    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in fields]
+    stamp, moment = f"{minute:%Y-%m-%dT%H:%M}", connection.ops.adapt_datetimefield_value(minute)
+    values: list[Any] = []
+    for bucket, number in sorted(counts.items()):
+        values += [f"{stamp} {bucket.group} {bucket.what}", moment, *bucket, number]
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-
-
-def _row(request: CountedRequest, minute: datetime) -> RejectedRequest:
-    source = request.source
-    key_id = request.key.pk if request.key else None
-    parts = (f"{minute:%Y-%m-%dT%H:%M}", request.origin.transport, source or "-", request.reason, str(key_id or "-"))
-    return RejectedRequest(
-        bucket=" ".join(parts),
-        minute=minute,
-        transport=request.origin.transport,
-        source=source,
-        key_id=key_id,
-        reason=request.reason,
-        detail=request.detail,
-    )
-
-
-def _guesses_of(requests: Sequence[CountedRequest], minute: datetime) -> tuple[Counter[str], Counter[uuid.UUID]]:
-    guesses = RejectedRequest.objects.filter(minute=minute, reason__in=GUESSES).order_by()
-    sources = {request.source for request in requests}
-    keys = {request.key.pk for request in requests if request.key}
-    by_source = guesses.filter(source__in=sources).values_list("source").annotate(Sum("count"))
-    by_key = guesses.filter(key_id__in=keys).values_list("key_id").annotate(Sum("count"))
-    return Counter(dict(by_source)), Counter(dict(by_key))
+        return Counter({Bucket(group, what): total for group, what, total in cursor.fetchall()})

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import Error, connection, transaction
@@ -13,7 +13,7 @@ from core.connections import retry_stale_connection
 from core.encryption import DecryptionFailed
 from profiles.choices import Strategy
 from profiles.models import ProvisioningKey
-from provisioning import rate_limits
+from provisioning import rate_limits, rejected
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.db_errors import DbError, classify
 from provisioning.errors import ProvisionError, Unavailable
@@ -21,7 +21,8 @@ from provisioning.keys import keys_of
 from provisioning.ledger import Ledger, blank_ledger, read_ledger
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
 from provisioning.metrics import count_attempts
-from provisioning.rate_limits import CountedRequest
+from provisioning.rate_limits import Guess
+from provisioning.rejected import Rejection
 from provisioning.rows import attempt_of
 from provisioning.store import write_ledger, writes_at_once
 from provisioning.strategies import decide
@@ -35,6 +36,9 @@ MAX_TRIES = 4
 MAX_BLOCKED = 2
 
 UNAVAILABLE = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.UNAVAILABLE, retry_after_s=Unavailable.retry_after_s)
+TOO_MANY_GUESSES = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.TOO_MANY_GUESSES)
+# As UNAVAILABLE, but for this request alone: a secret that it needs cannot be decrypted here.
+UNREADABLE = replace(UNAVAILABLE, detail="A stored secret cannot be decrypted; ENCRYPTION_KEYS lacks its key.")
 
 Checked = ValidRequest | ProvisionOutcome
 
@@ -83,6 +87,10 @@ def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[Prov
         if len(requests) > 1:
             # One poisoned request must hurt nobody else.
             return _one_at_a_time(requests, now)
+        if isinstance(err, DecryptionFailed):
+            # Another process has the key already, or has it still. It is no answer for ever.
+            log.warning("%s Request %s is told to come again", err, requests[0].origin.request_id)
+            return [UNREADABLE]
         if error is DbError.LOCK_TIMEOUT:
             log.warning("A provision request waited in vain for a lock")
             return [UNAVAILABLE]
@@ -90,7 +98,7 @@ def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[Prov
         failed = [_failed_alone(requests[0], now)]
         count_attempts(requests, failed, {})
         return failed
-    outcomes = _limited(batch, outcomes)
+    outcomes = _limit_guesses(batch, outcomes)
     count_attempts(requests, outcomes, batch.keys)
     return outcomes
 
@@ -129,9 +137,6 @@ def _commit(requests: Sequence[ProvisionRequest], now: datetime) -> tuple[_Batch
 
 
 def _validated(request: ProvisionRequest, key: ProvisioningKey | None, now: datetime) -> Checked:
-    wait_s = rate_limits.seconds_limited(request.origin, now)
-    if wait_s:
-        return ProvisionOutcome(ProvisionStatus.FAILURE, Reason.TOO_MANY_GUESSES, retry_after_s=wait_s)
     try:
         return validate(request, key, now)
     except ProvisionError as err:
@@ -139,7 +144,7 @@ def _validated(request: ProvisionRequest, key: ProvisioningKey | None, now: date
 
 
 def _decide_and_write(batch: _Batch, *, reading: bool) -> list[ProvisionOutcome]:
-    if not batch.valid and not any(request.key in batch.keys for request in batch.requests):
+    if all(isinstance(one, ProvisionOutcome) and one.reason in rate_limits.GUESSES for one in batch.checked):
         return [one for one in batch.checked if isinstance(one, ProvisionOutcome)]
     with transaction.atomic() if reading or not writes_at_once() else nullcontext():
         ledger = read_ledger(batch.valid, batch.now) if reading else blank_ledger(batch.now)
@@ -147,7 +152,7 @@ def _decide_and_write(batch: _Batch, *, reading: bool) -> list[ProvisionOutcome]
         attempts = [
             attempt_of(request, outcome, key, batch.now)
             for request, outcome in zip(batch.requests, outcomes, strict=True)
-            if (key := batch.keys.get(request.key)) and rate_limits.is_stored(outcome, key, batch.now)
+            if (key := batch.keys.get(request.key)) and outcome.reason not in rate_limits.GUESSES
         ]
         write_ledger(ledger, attempts)
     return outcomes
@@ -174,21 +179,25 @@ def _failed_alone(request: ProvisionRequest, now: datetime) -> ProvisionOutcome:
     return outcome
 
 
-def _limited(batch: _Batch, outcomes: list[ProvisionOutcome]) -> list[ProvisionOutcome]:
-    """Count the wrong guesses among `outcomes`, and return them with those beyond a limit told to wait."""
-    wrong = [index for index, outcome in enumerate(outcomes) if outcome.reason in rate_limits.COUNTED]
+def _limit_guesses(batch: _Batch, outcomes: list[ProvisionOutcome]) -> list[ProvisionOutcome]:
+    """Count the wrong guesses among `outcomes`, and return them with those beyond a limit told to wait.
+
+    Only once the batch is committed, and whatever it was tried again: each guess counts once. An attempt with a wrong
+    secret for a known key is logged as long as it is within the limits.
+    """
+    wrong = [index for index, outcome in enumerate(outcomes) if outcome.reason in rate_limits.GUESSES]
     if not wrong:
         return outcomes
-    rejections = [
-        CountedRequest(request.origin, outcomes[index].reason, batch.keys.get(request.key))
-        for index in wrong
-        for request in (batch.requests[index],)
-    ]
-    limited = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.TOO_MANY_GUESSES, retry_after_s=60 - batch.now.second)
-    answered = list(outcomes)
-    for index, is_beyond in zip(wrong, rate_limits.count(rejections, batch.now), strict=True):
+    limited = replace(TOO_MANY_GUESSES, retry_after_s=60 - batch.now.second)
+    guesses = [Guess(batch.requests[index].origin, batch.keys.get(batch.requests[index].key)) for index in wrong]
+    answered, rejections, attempts = list(outcomes), [], []
+    for index, guess, is_beyond in zip(wrong, guesses, rate_limits.count(guesses, batch.now), strict=True):
         if is_beyond:
             answered[index] = limited
+        elif guess.key:
+            attempts.append(attempt_of(batch.requests[index], outcomes[index], guess.key, batch.now))
+        rejections.append(Rejection(guess.origin, answered[index].reason, guess.key))
+    rejected.record(rejections, attempts, batch.now)
     return answered
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from provisioning import rate_limits
 from tests.support.tb_client import tb_client
+from transports.login_limits import login_limits
 
 __all__ = ["tb_client"]
 
@@ -22,5 +23,7 @@ def pytest_collection_modifyitems(items):
 def _no_source_is_limited():
     """What this process remembers of guessers does not outlive a test."""
     rate_limits.limited.clear()
+    login_limits.clear()
     yield
     rate_limits.limited.clear()
+    login_limits.clear()

@@ -9,11 +9,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.http import StreamingHttpResponse
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, permissions, viewsets
-from rest_framework.authentication import SessionAuthentication, TokenAuthentication
+from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, PermissionDenied, ValidationError
 from rest_framework.pagination import PageNumberPagination
@@ -22,7 +20,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from api.choices import Scope
 from api.imports.serializers import BulkImportResultSerializer, BulkImportSerializer, JobSerializer, UploadSerializer
+from api.permissions import Access, HasAccess, may
 from imports import downloads, services
 from imports.choices import ImportSource, ImportState, Verdict
 from imports.columns import BadMapping
@@ -41,41 +41,16 @@ _THINGSBOARD_CODES = {
 }
 
 
-class BearerAuthentication(TokenAuthentication):
-    """A token as ThingsBoard's clients send theirs: `X-Authorization: Bearer …`."""
-
-    keyword = "Bearer"
-
-    def authenticate(self, request: Request) -> Any:
-        scheme, _, key = request.headers.get("X-Authorization", "").partition(" ")
-        return self.authenticate_credentials(key.strip()) if scheme.lower() == "bearer" else None
-
-
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the OpenAPI schema describes it."""
-
-    target_class = BearerAuthentication
-    name = "thingsboardToken"
-
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "apiKey", "in": "header", "name": "X-Authorization", "description": "Bearer, a blank, and the token"}
-
-
-class MayImport(permissions.BasePermission):
-    """Whoever may add devices may import them."""
-
-    message = "You may not import devices."
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        return request.user.has_perm("devices.add_device")
-
-
-API_AUTHENTICATION = (TokenAuthentication, BearerAuthentication, SessionAuthentication)
+ADD = ("devices.add_device",)
+READ = Access((Scope.READ, Scope.IMPORTS_WRITE), ADD)
+WRITE = Access((Scope.IMPORTS_WRITE,), ADD)
+UNDO = Access((Scope.IMPORTS_WRITE,), (*ADD, "devices.delete_device"))
+UPDATE = Access((Scope.IMPORTS_WRITE,), ("devices.change_device",))
+REVEAL = Access((Scope.CREDENTIALS_REVEAL,), (*ADD, "devices.reveal_devicecredentials"))
 
 
 class ImportApi(APIView):
-    authentication_classes = API_AUTHENTICATION
-    permission_classes = (permissions.IsAuthenticated, MayImport)
+    permission_classes = (HasAccess,)
 
 
 class TooLarge(APIException):
@@ -87,6 +62,7 @@ class BulkImportView(ImportApi):
     """POST /api/device/bulk_import: import a list while the client waits, as ThingsBoard does."""
 
     parser_classes = (JSONParser,)
+    access = {"POST": WRITE}
 
     @extend_schema(request=BulkImportSerializer, responses=BulkImportResultSerializer)
     def post(self, request: Request) -> Response:
@@ -144,7 +120,7 @@ def _sentence(detail: Any) -> str:
 
 
 def _check_rights(request: Request, *, update: bool) -> None:
-    if update and not request.user.has_perm("devices.change_device"):
+    if update and not may(request, UPDATE):
         raise PermissionDenied("You may import new devices, but not update those that exist.")
 
 
@@ -159,6 +135,15 @@ class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     serializer_class = JobSerializer
     pagination_class = Pages
     parser_classes = (MultiPartParser,)
+    access = {
+        "list": READ,
+        "retrieve": READ,
+        "create": WRITE,
+        "cancel": WRITE,
+        "undo": UNDO,
+        "rejected": READ,
+        "credentials": REVEAL,
+    }
 
     @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={202: JobSerializer})
     def create(self, request: Request) -> Response:
@@ -182,8 +167,6 @@ class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
         """Delete the devices that the import created and that have not provisioned since."""
-        if not request.user.has_perm("devices.delete_device"):
-            raise PermissionDenied("You may not delete devices.")
         job = self.get_object()
         if not services.job_begin_undo(job=job, dispatch=dispatch):
             raise ValidationError("Only an import that has ended can be undone, and once.")
@@ -194,24 +177,19 @@ class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     def rejected(self, request: Request, pk: str) -> StreamingHttpResponse:
         """The refused rows, each with its line and what was wrong."""
         job = self.get_object()
-        _check(downloads.may_see_rejected(request.user, job))
+        if not (downloads.uploaded(request.user, job) or may(request, REVEAL)):
+            raise PermissionDenied("The rows may hold secrets, which you may not see.")
         return downloads.rejected(job)
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     @action(detail=True, url_path="credentials.csv")
     def credentials(self, request: Request, pk: str) -> StreamingHttpResponse:
         """The tokens that the import generated."""
-        _check(downloads.may_see_secrets(request.user))
         return downloads.credentials(self.get_object())
 
 
 def _user(request: Request) -> User | None:
     return request.user if isinstance(request.user, User) else None
-
-
-def _check(allowed: bool) -> None:  # noqa: FBT001
-    if not allowed:
-        raise PermissionDenied("You may not see secrets.")
 
 
 def _uploaded(request: Request, validated: dict[str, Any]) -> ImportJob:

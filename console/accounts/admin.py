@@ -12,13 +12,14 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from console.admin_base import BoundedAdmin, ReadOnlyAdmin
 from console.admin_dates import SpannedDatesAdmin
+from console.lookups import StrictLookups
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(StockUserAdmin[User], ModelAdmin):
+class UserAdmin(StrictLookups, StockUserAdmin[User], ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -26,7 +27,7 @@ class UserAdmin(StockUserAdmin[User], ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(StockGroupAdmin, ModelAdmin):
+class GroupAdmin(StrictLookups, StockGroupAdmin, ModelAdmin):
     pass
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 
 from console.devices.actions import ACTIONS
+from core.lookalikes import name_warnings
 from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certificate
 from devices.models import Device
 from devices.selectors import state_of
@@ -20,6 +21,7 @@ def device_context(request: HttpRequest, device: Device) -> dict[str, Any]:
     """Return what the page shows: state, values, attempts, and the actions that apply. A fixed number of queries."""
     return {
         "device": device,
+        "name_warnings": name_warnings(device.name),
         "state": state_of(device),
         "state_colour": STATE_COLOURS[state_of(device)],
         "attributes": device.attributes.order_by("scope", "key")[:VALUES_SHOWN],

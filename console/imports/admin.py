@@ -99,7 +99,7 @@ class ImportJobAdmin(PageAdmin):
         return self._step(request, "upload", 0, title="Import devices", form=form)
 
     def setup_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        job = self._open(request, object_id)
+        job = self._open_rows(request, object_id)
         form = SetupForm(request.POST or None, instance=job, may_update=request.user.has_perm(CHANGE))
         if request.method == "POST" and form.is_valid():
             services.job_set_format(job=job, form=FileFormat(job.encoding, job.delimiter, job.header))
@@ -107,7 +107,7 @@ class ImportJobAdmin(PageAdmin):
         return self._step(request, "setup", 1, title=f"How {job.file_name} is written", form=form, job=job)
 
     def columns_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        job = self._open(request, object_id)
+        job = self._open_rows(request, object_id)
         rows = [record.fields for record in islice(Records(stored_files.opened(job), job.form), SAMPLE_ROWS)]
         width = len(job.headers) if job.header else max(map(len, rows), default=0)
         if request.method == "POST":
@@ -136,6 +136,12 @@ class ImportJobAdmin(PageAdmin):
         self.check_permission(job.can_be_set_up and stored_files.is_stored(job))
         return job
 
+    def _open_rows(self, request: HttpRequest, object_id: uuid.UUID) -> ImportJob:
+        """Return the job, for a page that shows values of its file, headers included: they may be tokens and passwords."""
+        job = self._open(request, object_id)
+        self.check_permission(downloads.may_see_rows(request.user, job))
+        return job
+
     def _step(self, request: HttpRequest, name: str, number: int, **context: Any) -> HttpResponse:
         steps = [(title, index == number) for index, title in enumerate(STEPS)]
         shared = {**self.admin_site.each_context(request), "opts": self.opts, "steps": steps}
@@ -160,7 +166,7 @@ class ImportJobAdmin(PageAdmin):
             busy=not ended,
             may_import=ended and job.dry_run and stored_files.is_stored(job),
             may_undo=not job.dry_run and job.can_be_undone and request.user.has_perm(DELETE),
-            may_have_rejected=job.errors and downloads.may_see_rejected(request.user, job),
+            may_have_rejected=job.errors and downloads.may_see_rows(request.user, job),
             may_have_credentials=not job.dry_run and downloads.may_see_secrets(request.user),
             kept=job.devices.order_by("name")[:SHOWN_ROWS] if job.state == ImportState.UNDONE else (),
             kept_count=job.devices.count() if job.state == ImportState.UNDONE else 0,
@@ -194,7 +200,7 @@ class ImportJobAdmin(PageAdmin):
 
     def rejected_view(self, request: HttpRequest, object_id: uuid.UUID) -> Any:
         job: ImportJob = self.get_viewable(request, object_id, ImportJob.objects.all())
-        self.check_permission(downloads.may_see_rejected(request.user, job))
+        self.check_permission(downloads.may_see_rows(request.user, job))
         return downloads.rejected(job)
 
     def credentials_view(self, request: HttpRequest, object_id: uuid.UUID) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin.models import ADDITION
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -60,6 +61,12 @@ class ProfileWizard(SessionWizardView):
             return super().render_done(form, **kwargs)  # type: ignore[no-any-return]
         except ValidationError as err:
             return self._refused(err)
+
+    def render_revalidation_failure(self, step: str, form: BaseForm, **kwargs: Any) -> HttpResponse:
+        """Go back to a step that is no longer valid, and say so where what was typed there is gone."""
+        if not form.is_bound:
+            messages.warning(self.request, "What you typed in this step can no longer be read. Fill it in again.")
+        return super().render_revalidation_failure(step, form, **kwargs)  # type: ignore[no-any-return]
 
     def done(self, form_list: Any, **kwargs: Any) -> HttpResponse:
         values = {name: value for form in form_list for name, value in form.cleaned_data.items()}

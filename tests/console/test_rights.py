@@ -120,3 +120,19 @@ def test_sixth_failed_login_is_locked_out_even_with_the_right_password():
 
     assert response.status_code == 429
     assert "locked out" in response.content.decode()
+
+
+def test_viewer_does_not_read_who_revealed_what(device):
+    operator_client = client_of("Operator")
+    operator_client.post(reverse("admin:devices_device_reveal", args=(device.pk,)))
+    history = reverse("admin:devices_device_history", args=(device.pk,))
+    page = reverse("admin:devices_device_page", args=(device.pk,))
+
+    assert "Credentials revealed." in operator_client.get(history).content.decode()
+    assert history in operator_client.get(page).content.decode()
+    viewer = client_of("Viewer")
+    assert viewer.get(history).status_code == 403
+    assert history not in viewer.get(page).content.decode()
+    assert viewer.get(reverse("admin:admin_logentry_changelist")).status_code == 403
+    profile_history = reverse("admin:profiles_deviceprofile_history", args=(device.profile_id,))
+    assert viewer.get(profile_history).status_code == 403

@@ -39,21 +39,22 @@ def stack(request, tmp_path_factory):
 
 def token_of(stack: Stack) -> str:
     stack.manage("shell", "-v0", "-c", MAKE_TOKEN)
-    return stack.manage("drf_create_token", "uploader").split()[2]
+    made = stack.manage("create_api_token", "uploader", "--scope", "imports:write", "credentials:reveal", "--json")
+    return json.loads(made.splitlines()[-1])["token"]
 
 
 def upload(stack: Stack, token: str, path: Path, profile: str) -> str:
     """Return the URL of the job that takes in the list at `path`."""
     form = ["-F", f"file=@{path}", "-F", f"profile={profile}"]
     done = subprocess.run(
-        ["curl", "-sS", "-H", f"Authorization: Token {token}", *form, f"{stack.url}/api/imports/"],
+        ["curl", "-sS", "-H", f"Authorization: Bearer {token}", *form, f"{stack.url}/api/imports/"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)["url"]
 
 
 def status(url: str, token: str) -> dict:
-    request = urllib.request.Request(url, headers={"Authorization": f"Token {token}"})
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 

@@ -17,6 +17,8 @@ from provisioning import rate_limits
 from provisioning.choices import Reason, Transport
 from provisioning.messages import Origin
 from provisioning.models import ProvisionAttempt, RejectedRequest
+from provisioning.rate_limits import Guess
+from provisioning.rejected import Rejection, record
 from provisioning.tasks import prune_attempts
 from tests.support.plans import plans
 from tests.support.provisioning import ask, checking, creating, empty_database, provision
@@ -130,13 +132,11 @@ def test_pre_provisioned_device_is_claimed_by_index():
 
 def test_wrong_guesses_are_counted_by_index():
     key = creating()
-    rejections = [
-        rate_limits.CountedRequest(Origin(Transport.HTTP, "192.0.2.1"), Reason.KEY_UNKNOWN),
-        rate_limits.CountedRequest(Origin(Transport.HTTP, "192.0.2.2"), Reason.SECRET_WRONG, key),
-    ]
+    origins = [Origin(Transport.HTTP, "192.0.2.1"), Origin(Transport.HTTP, "192.0.2.2")]
     with plans() as seen:
-        rate_limits.count(rejections, timezone.now())
-    assert_by_index(seen, at_least=3)
+        rate_limits.count([Guess(origins[0]), Guess(origins[1], key)], timezone.now())
+        record([Rejection(origins[0], Reason.KEY_UNKNOWN), Rejection(origins[1], Reason.SECRET_WRONG, key)], (), timezone.now())
+    assert_by_index(seen, at_least=5)
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def _key(strategy: Strategy, fields: dict[str, Any]) -> ProvisioningKey:
     return profile_create(name=name, strategy=strategy, **fields)[1]
 
 
-def ask(key: ProvisioningKey, name: str | None = None, *, address: str = ADDRESS, **fields: Any) -> ProvisionRequest:
-    """Return a request with the key `shown`; `fields` are those of ProvisionRequest."""
+def ask(key: ProvisioningKey, name: str | None = None, /, *, address: str = ADDRESS, **fields: Any) -> ProvisionRequest:
+    """Return a request with `key`; `fields` are those of ProvisionRequest."""
     origin = fields.pop("origin", Origin(Transport.HTTP, address))
     return ProvisionRequest(**{"origin": origin, "key": key.key, "secret": key.secret, "device_name": name} | fields)
 

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 
+from provisioning.errors import Unavailable
 from transports.codecs import JSON
 
 
@@ -22,6 +23,15 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     return _json(request, HTTPStatus.INTERNAL_SERVER_ERROR, "An error of the server.") or defaults.server_error(request)
+
+
+def secret_unreadable(request: HttpRequest) -> HttpResponse:
+    """Answer 503: a stored secret was encrypted under a key that this process has not got, or not yet."""
+    text = "A stored secret cannot be decrypted: its key is missing in ENCRYPTION_KEYS of this server."
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    answer = _json(request, status, text) or HttpResponse(text, status=status, content_type="text/plain")
+    answer["Retry-After"] = str(Unavailable.retry_after_s)
+    return answer
 
 
 def _json(request: HttpRequest, status: HTTPStatus, text: str) -> HttpResponse | None:

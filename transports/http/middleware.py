@@ -1,11 +1,17 @@
-"""The short way to the views that devices call."""
+"""The short way to the views that devices call, and what becomes of an error that any view may meet."""
 
+import logging
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import resolve
+
+from core.encryption import DecryptionFailed
+from transports.http.errors import secret_unreadable
+
+log = logging.getLogger(__name__)
 
 # Of devices, and of the brokers that ask about them.
 DEVICE_PATHS = ("/api/v1/", "/api/brokers/")
@@ -33,3 +39,20 @@ class DeviceRequests:
         if not response.streaming:
             response.headers["Content-Length"] = str(len(response.content))
         return response
+
+
+class UnreadableSecrets:
+    """Answers 503 where a view met a secret that cannot be decrypted: another order of keys, or their return, helps."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the answer, for that exception alone."""
+        if not isinstance(exception, DecryptionFailed):
+            return None
+        log.error("%s", exception)
+        return secret_unreadable(request)

@@ -7,10 +7,9 @@ import json
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import call_command
 from django.test import Client
-from rest_framework.authtoken.models import Token
 
+from api.services import token_create
 from devices.models import Device, DeviceCredentials
 from imports import services
 from imports.choices import ImportState
@@ -31,9 +30,11 @@ def client_with(*rights: str) -> Client:
     """Return a client that shows the token of a user with these rights on devices."""
     user = User.objects.create_user("ada")
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="devices", codename__in=rights))
-    out = io.StringIO()
-    call_command("drf_create_token", "ada", stdout=out)
-    return Client(headers={"Authorization": f"Token {out.getvalue().split()[2]}"})
+    return Client(headers={"Authorization": f"Bearer {token_of(user)}"})
+
+
+def token_of(user: User, *scopes: str) -> str:
+    return token_create(owner=user, scopes=scopes or ["imports:write", "credentials:reveal", "read"])[1]
 
 
 @pytest.fixture
@@ -93,11 +94,25 @@ def test_bulk_import_updates_and_takes_a_file_without_header(client):
 
 
 def test_token_may_come_as_thingsboards_clients_send_theirs(client):
-    token = Token.objects.get().key
+    token = token_of(User.objects.get())
 
-    answer = bulk(Client(headers={"X-Authorization": f"Bearer {token}"}), "name\n", [{"type": "NAME"}])
+    for scheme in ("Bearer", "ApiKey"):
+        answer = bulk(Client(headers={"X-Authorization": f"{scheme} {token}"}), "name\n", [{"type": "NAME"}])
+        assert (answer.status_code, answer.json()["created"]) == (200, 0)
 
-    assert (answer.status_code, answer.json()["created"]) == (200, 0)
+
+def test_token_without_the_scope_may_not_import_or_reveal(client):
+    make_profile()
+    user = User.objects.get()
+    job = upload(client, b"name\nX\n", profile="sensors").json()
+    reader = Client(headers={"Authorization": f"Bearer {token_of(user, 'read')}"})
+
+    assert reader.get(job["url"]).status_code == 200
+    assert upload(reader, b"name\nX\n").status_code == 403
+    assert bulk(reader, "name\n", [{"type": "NAME"}]).json()["errorCode"] == 20
+    assert [reader.post(f"{job['url']}{action}/").status_code for action in ("cancel", "undo")] == [403, 403]
+    assert reader.get(f"{job['url']}credentials.csv/").status_code == 403
+    assert reader.get(f"{job['url']}rejected.csv/").status_code == 200
 
 
 @pytest.mark.parametrize(

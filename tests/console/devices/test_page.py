@@ -48,3 +48,14 @@ def test_unknown_device_is_not_found_and_staff_without_rights_is_refused(device,
 
     Device.objects.all().delete()
     assert client_of("Viewer").get(page(device)).status_code == 404
+
+
+def test_name_that_misleads_the_eye_is_pointed_out(device):
+    client = client_of("Viewer")
+    assert "look alike" not in client.get(page(device)).content.decode()
+
+    Device.objects.update(name="DHT1\u0456-1\u200b")
+
+    text = client.get(page(device)).content.decode()
+    assert "U+200B ZERO WIDTH SPACE" in text
+    assert "Latin and Cyrillic" in text

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -13,7 +15,7 @@ from imports import services
 from imports.choices import ImportState
 from imports.models import ImportJob
 from tests.support.imports import GUIDE_SAMPLE, make_profile
-from tests.support.operators import client_of
+from tests.support.operators import client_of, operator
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -186,3 +188,19 @@ def test_list_asks_the_database_a_fixed_number_of_times(django_assert_max_num_qu
 
     with django_assert_max_num_queries(15):
         assert client.get(reverse("admin:imports_importjob_changelist")).status_code == 200
+
+
+def test_draft_shows_its_values_to_its_uploader_and_to_who_may_see_secrets(client):
+    profile = make_profile()
+    upload(client, b"name,token\nX1,s3cret-token-1\n", profile)
+    job = ImportJob.objects.get()
+    user = operator("Viewer")
+    user.user_permissions.set(Permission.objects.filter(codename="add_device", content_type__app_label="devices"))
+    other = Client()
+    other.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+
+    assert "s3cret-token-1" in text_of(client.get(step("columns", job)))
+    assert "s3cret-token-1" in text_of(client_of("Administrator").get(step("columns", job)))
+    for name in ("setup", "columns"):
+        assert other.get(step(name, job)).status_code == 403
+    assert other.get(reverse("admin:imports_importjob_changelist")).status_code == 200

@@ -136,3 +136,19 @@ def test_keyboard_begins_at_the_first_field_and_after_an_error_there(client):
 
 def test_operator_may_not_add_profiles():
     assert client_of("Operator").get(reverse(URL)).status_code == 403
+
+
+def test_wizard_that_stays_open_over_a_dropped_encryption_key_asks_again(client, settings):
+    send(client, "details", DETAILS)
+    send(client, "permissions", PERMISSIONS)
+    settings.ENCRYPTION_KEYS = ["BhKPHk4w0lZqWZoDbV1oJ5vS0cD7mO6b2cYc8w0Q3zE="]
+
+    assert client.get(reverse(URL)).status_code == 200
+    send(client, "details", DETAILS)
+    send(client, "details", {}, wizard_goto_step="permissions")
+    settings.ENCRYPTION_KEYS = ["zW0n3mRr2bq3J4n0l7rC9yVn1m1zq3Xk2c8oS5d6e7Y="]
+    response = send(client, "provisioning", PROVISIONING)
+
+    assert response.status_code == 200
+    assert "can no longer be read" in response.content.decode()
+    assert not DeviceProfile.objects.exists()
