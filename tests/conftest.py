@@ -3,8 +3,8 @@
 import pytest
 
 from provisioning import rate_limits
+from provisioning.login_limits import login_limits
 from tests.support.tb_client import tb_client
-from transports.login_limits import login_limits
 
 __all__ = ["tb_client"]
 

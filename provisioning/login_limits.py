@@ -8,7 +8,7 @@ would tell a guesser which guess was right. Two rules keep honest devices out of
 - Credentials that this process has seen succeed from the same source are never limited, so the devices behind one NAT
   go on working while somebody behind it guesses.
 
-Counts are kept in the memory of each process. A UDP source can be forged: it is counted apart (see coap/echo.py).
+Counts are kept in the memory of each process. A UDP source can be forged: it is counted apart (see transports/coap/echo.py).
 """
 
 import hashlib

@@ -3,9 +3,9 @@
 import pytest
 
 from devices.authentication import AuthenticationFailed, MqttConnect, PresentedToken
+from provisioning import login_limits as module
 from provisioning.choices import Transport
-from transports import login_limits as module
-from transports.login_limits import MAX_WAIT_S, LoginLimited, LoginLimits, authenticate
+from provisioning.login_limits import MAX_WAIT_S, LoginLimited, LoginLimits, authenticate
 
 GOOD = "right-token"
 
