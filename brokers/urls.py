@@ -1,5 +1,9 @@
 """What brokers call, below /api/brokers/{id}/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from brokers.views import broker_call
+
+urlpatterns = [
+    path("<str:name>", broker_call, name="broker_call"),
+]

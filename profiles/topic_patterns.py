@@ -32,10 +32,11 @@ def topic_pattern_problem(pattern: str) -> str:
 def filled_topic(pattern: str, values: Mapping[str, str]) -> str:
     """Return `pattern` with `values` in place of its placeholders; "" if a value cannot be part of one topic level.
 
-    A device may choose its name and client id: a slash or wildcard in them must not reach another device's topics.
+    A device may choose its name and client id: a slash or wildcard in them must not reach another device's topics, nor
+    ${…}, which EMQX replaces.
     """
     used = [name for name in PLACEHOLDERS if f"{{{name}}}" in pattern]
-    if any(not values[name] or re.search(r"[+#/\0]", values[name]) for name in used):
+    if any(not values[name] or re.search(r"[+#/\0]|\$\{", values[name]) for name in used):
         return ""
     return _PLACEHOLDER.sub(lambda match: values[match[1]], pattern)
 

@@ -3,7 +3,11 @@
 Its calls are the feed (deploy/mosquitto/plugin/FEED.md).
 """
 
+from brokers.calls import Answer, Call, Denial, NotUnderstood
 from brokers.models import Broker
+
+CALLS: tuple[str, ...] = ()
+ISOLATED = True
 
 
 def configuration(broker: Broker, url: str) -> str:
@@ -17,3 +21,12 @@ plugin_opt_url {url}
 plugin_opt_broker {broker.pk}
 plugin_opt_secret {broker.secret}
 """
+
+
+def answer(call: Call) -> Answer:
+    """Raise NotUnderstood: the plugin asks by the feed only."""
+    raise NotUnderstood(f"Mosquitto does not ask like this: {call.name}")
+
+
+def denied(denial: Denial) -> Answer:
+    return Answer(b"deny", denial, content_type="text/plain", status=403)

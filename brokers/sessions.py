@@ -1,0 +1,43 @@
+"""Under which client ids devices were admitted: for brokers that ask again about each topic, and to end sessions."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from brokers.models import Broker, BrokerSession
+from devices.models import Device
+
+MAX_CLIENT_ID = 255
+# Client ids that are remembered for one device and broker: a client may use another one each time.
+KEPT_PER_DEVICE = 20
+NOTED_AGAIN_AFTER = timedelta(hours=12)
+
+
+def note(broker: Broker, client_id: str, device: Device) -> None:
+    """Remember that `device` was admitted as `client_id`. Costs one query if it was before."""
+    client_id = client_id[:MAX_CLIENT_ID]
+    now = timezone.now()
+    known = BrokerSession.objects.filter(broker=broker, client_id=client_id, device_id=device.pk)
+    if known.filter(admitted_at__gt=now - NOTED_AGAIN_AFTER).exists():
+        return
+    BrokerSession.objects.bulk_create(
+        [BrokerSession(broker=broker, client_id=client_id, device_id=device.pk, admitted_at=now)],
+        update_conflicts=True,
+        unique_fields=["broker", "client_id"],
+        update_fields=["device_id", "admitted_at"],
+    )
+    rows = BrokerSession.objects.filter(broker=broker, device_id=device.pk)
+    old = list(rows.order_by("-admitted_at").values_list("pk", flat=True)[KEPT_PER_DEVICE : 2 * KEPT_PER_DEVICE])
+    if old:
+        BrokerSession.objects.filter(pk__in=old).delete()
+
+
+def device_of(broker: Broker, client_id: str) -> Device | None:
+    """Return the device that was last admitted as `client_id`, with its profile."""
+    session = BrokerSession.objects.filter(broker=broker, client_id=client_id).values("device_id")[:1]
+    return Device.objects.select_related("profile").filter(pk=session).first()
+
+
+def device_with_client_id(broker: Broker, client_ids: list[str]) -> bool:
+    """Return whether a device was admitted under one of `client_ids`."""
+    return BrokerSession.objects.filter(broker=broker, client_id__in=client_ids).exists()

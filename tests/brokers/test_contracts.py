@@ -1,0 +1,117 @@
+"""Every exchange of contracts/*.json is replayed in order, each field of the answer checked."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from brokers.models import BrokerDenial
+from brokers.services import broker_create
+from devices.bulk_services import devices_block
+from devices.credentials import AccessToken
+from devices.models import Device
+from devices.services import device_create
+from profiles.services import profile_create
+
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
+CONTRACTS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "contracts").glob("*.json"))]
+
+
+@pytest.fixture
+def values():
+    profile, _ = profile_create(name="P", strategy="DISABLED", topic_pattern="plant/{device_name}/#")
+    device = device_create(name="DHT11-1", profile=profile, credentials=AccessToken("token-of-the-device"))
+    blocked = device_create(name="DHT11-2", profile=profile, credentials=AccessToken("token-of-the-blocked"))
+    devices_block(devices=Device.objects.filter(pk=blocked.pk))
+    return {
+        "$TOKEN": "token-of-the-device",
+        "$BLOCKED": "token-of-the-blocked",
+        "$DEVICE": str(device.pk),
+        "$NAME": device.name,
+        "$SECRET": "secret-of-the-broker",
+    }
+
+
+def filled(document, values):
+    text = json.dumps(document)
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return json.loads(text)
+
+
+def ask(client, broker, exchange, secret="secret-of-the-broker"):
+    path = f"/api/brokers/{broker.pk}/{exchange['call']}"
+    headers = {"vernemq-hook": exchange["hook"]} if "hook" in exchange else {}
+    if "form" in exchange:
+        body, kind = urlencode(exchange["form"]), "application/x-www-form-urlencoded"
+        return client.post(f"{path}?secret={secret}", body, content_type=kind)
+    if secret:
+        headers["Authorization"] = f"Bearer {secret}"
+    return client.post(path, json.dumps(exchange["request"]), content_type="application/json", headers=headers)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract["kind"])
+def test_recorded_exchanges(contract, client, values):
+    broker = broker_create(name="b", kind=contract["kind"], secret="secret-of-the-broker")
+    for exchange in filled(contract["exchanges"], values):
+        response = ask(client, broker, exchange)
+        assert response.status_code == exchange.get("status", 200), exchange["name"]
+        expected = exchange["answer"]
+        if isinstance(expected, str):
+            assert response.content.decode() == expected, exchange["name"]
+            assert response["Content-Type"] == "text/plain"
+            continue
+        answered = response.json()
+        assert response["Content-Type"] == "application/json"
+        assert {name: answered.get(name) for name in expected} == expected, exchange["name"]
+        if expected.get("result") == "deny":
+            assert answered == expected
+    broker.refresh_from_db()
+    assert broker.last_asked_at
+    assert Device.objects.get(name="DHT11-1").first_used_at
+    assert not Device.objects.get(name="DHT11-2").first_used_at
+    assert not any("token-of-the" in str(vars(denial)) for denial in BrokerDenial.objects.all())
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract["kind"])
+@pytest.mark.parametrize("secret", ["", "wrong", "secret-of-another-one"])
+def test_call_without_the_secret_is_denied(contract, secret, client, values):
+    broker = broker_create(name="b", kind=contract["kind"], secret="secret-of-the-broker")
+    broker_create(name="c", kind=contract["kind"], secret="secret-of-another-one")
+    response = ask(client, broker, filled(contract["exchanges"][0], values), secret)
+
+    denied = {"emqx": "deny", "vernemq": "not_allowed", "rabbitmq": "deny", "generic": "deny"}[contract["kind"]]
+    assert response.status_code == (403 if contract["kind"] == "generic" else 200)
+    assert denied in response.content.decode()
+    assert "allow" not in response.content.decode().replace("not_allowed", "")
+    assert not Device.objects.get(name="DHT11-1").first_used_at
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"client_id": {"a": 1}}', b"\xff\xfe=\xff", b'{"client_id": "' + b"x" * 3_000_000 + b'"}']
+)
+@pytest.mark.parametrize("kind", ["emqx", "vernemq", "rabbitmq", "generic"])
+def test_what_is_not_understood_is_denied(kind, body, client):
+    broker = broker_create(name="b", kind=kind, secret="secret-of-the-broker")
+    name = {"emqx": "authenticate", "vernemq": "hook", "rabbitmq": "user", "generic": "connect"}[kind]
+    path = f"/api/brokers/{broker.pk}/{name}?secret=secret-of-the-broker"
+    response = client.post(path, body, content_type="application/json", headers={"vernemq-hook": "auth_on_register"})
+
+    assert response.status_code == (403 if kind == "generic" else 200)
+    assert b'"ok"' not in response.content
+    assert b'"allow"' not in response.content
+    assert response.content != b"allow"
+
+
+def test_database_error_is_a_denial(client, monkeypatch):
+    from django.db import OperationalError
+
+    def away(*_):
+        raise OperationalError
+
+    monkeypatch.setattr("brokers.views.has_secret", away)
+    broker = broker_create(name="b", kind="emqx", secret="secret-of-the-broker")
+    exchange = {"call": "authenticate", "request": {"client_id": "c", "username": "t"}}
+    response = ask(client, broker, exchange)
+    assert (response.status_code, response.json()) == (200, {"result": "deny"})
