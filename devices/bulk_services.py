@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -10,6 +11,8 @@ from django.utils import timezone
 from devices.choices import PROVISION_STATE
 from devices.credentials import generated_token
 from devices.models import Device, DeviceAttribute, DeviceCredentials
+from events.choices import Kind
+from events.services import NewEvent, record
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
@@ -17,25 +20,28 @@ from profiles.models import DeviceProfile
 CHUNK = 500
 
 
+@transaction.atomic
 def devices_block(*, devices: QuerySet[Device]) -> int:
     """Keep `devices` from provisioning and from authenticating, at once. Those already blocked are not counted."""
-    return _plain(devices).filter(blocked=False).update(blocked=True, updated_at=timezone.now())
+    return _update(devices.filter(blocked=False), Kind.DEVICE_BLOCKED, blocked=True)
 
 
+@transaction.atomic
 def devices_unblock(*, devices: QuerySet[Device]) -> int:
     """Let blocked ones of `devices` work again, with the credentials that they have."""
-    return _plain(devices).filter(blocked=True).update(blocked=False, updated_at=timezone.now())
+    return _update(devices.filter(blocked=True), Kind.DEVICE_UNBLOCKED, blocked=False)
 
 
 @transaction.atomic
 def devices_reset_provisioning(*, devices: QuerySet[Device]) -> int:
     """Let `devices` provision once more: they are pre-provisioned again, and keep their credentials until then."""
     count = 0
-    for ids in _chunks(devices):
-        DeviceAttribute.objects.filter(device__in=ids, scope=AttributeScope.SERVER, key=PROVISION_STATE).delete()
-        count += Device.objects.filter(pk__in=ids).update(
+    for rows in _locked_chunks(devices):
+        DeviceAttribute.objects.filter(device__in=rows, scope=AttributeScope.SERVER, key=PROVISION_STATE).delete()
+        count += Device.objects.filter(pk__in=rows).update(
             provisioned_at=None, provisioned_with=None, retry_id="", first_used_at=None, updated_at=timezone.now()
         )
+        _record(Kind.DEVICE_RESET, rows)
     return count
 
 
@@ -47,41 +53,53 @@ def devices_reissue_credentials(*, devices: QuerySet[Device]) -> int:
     """
     count = 0
     now = timezone.now()
-    for ids in _chunks(devices):
-        rows = [DeviceCredentials(device_id=pk, updated_at=now) for pk in ids]
-        for row in rows:
+    for rows in _locked_chunks(devices):
+        credentials = [DeviceCredentials(device_id=pk, updated_at=now) for pk in rows]
+        for row in credentials:
             row.set(generated_token())
         DeviceCredentials.objects.bulk_create(
-            rows,
+            credentials,
             update_conflicts=True,
             unique_fields=["device"],
             update_fields=["type", "credentials_id", "value", "generated", "updated_at"],
         )
-        count += Device.objects.filter(pk__in=ids).update(retry_id="", first_used_at=None, updated_at=now)
+        count += Device.objects.filter(pk__in=rows).update(retry_id="", first_used_at=None, updated_at=now)
+        _record(Kind.CREDENTIALS_CHANGED, rows)
     return count
 
 
+@transaction.atomic
 def devices_move(*, devices: QuerySet[Device], profile: DeviceProfile) -> int:
     """Put `devices` into `profile`. Their credentials, state and attributes stay as they are."""
-    return _plain(devices).exclude(profile=profile).update(profile=profile, updated_at=timezone.now())
+    return _update(devices.exclude(profile=profile), Kind.DEVICE_CHANGED, {"fields": ["profile"]}, profile=profile)
 
 
 @transaction.atomic
 def devices_delete(*, devices: QuerySet[Device]) -> int:
     """Delete `devices` with credentials, attributes and telemetry. Their attempts stay, without the device."""
     count = 0
-    for ids in _chunks(devices):
-        count += Device.objects.filter(pk__in=ids).delete()[1].get(Device._meta.label, 0)
+    for rows in _locked_chunks(devices):
+        count += Device.objects.filter(pk__in=rows).delete()[1].get(Device._meta.label, 0)
+        _record(Kind.DEVICE_DELETED, rows)
     return count
 
 
-def _plain(devices: QuerySet[Device]) -> QuerySet[Device]:
-    """Return `devices` as a query that can be updated, whatever it was ordered, joined or annotated by."""
-    return Device.objects.filter(pk__in=devices.order_by().values("pk"))
+def _update(devices: QuerySet[Device], kind: Kind, data: dict[str, Any] | None = None, **values: Any) -> int:
+    count = 0
+    for rows in _locked_chunks(devices):
+        count += Device.objects.filter(pk__in=rows).update(**values, updated_at=timezone.now())
+        _record(kind, rows, data)
+    return count
 
 
-def _chunks(devices: QuerySet[Device]) -> Iterator[list[uuid.UUID]]:
-    """Yield the ids of `devices`, sorted, so that two such actions take their row locks in one order."""
+def _record(kind: Kind, rows: dict[uuid.UUID, uuid.UUID], data: dict[str, Any] | None = None) -> None:
+    record(NewEvent(kind, device_id, profile_id, data or {}) for device_id, profile_id in rows.items())
+
+
+def _locked_chunks(devices: QuerySet[Device]) -> Iterator[dict[uuid.UUID, uuid.UUID]]:
+    """Yield the ids of `devices` and those of their profiles, locked in one order, so that two such actions never deadlock."""
     ids: list[uuid.UUID] = sorted(devices.order_by().values_list("pk", flat=True).distinct())
     for start in range(0, len(ids), CHUNK):
-        yield ids[start : start + CHUNK]
+        chunk = ids[start : start + CHUNK]
+        locked = Device.objects.select_for_update(no_key=True).filter(pk__in=chunk).order_by("pk")
+        yield dict(locked.values_list("pk", "profile_id"))

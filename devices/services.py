@@ -1,6 +1,6 @@
 """What can be done to devices, and what devices do with their credentials."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,8 @@ from devices.bulk_services import devices_reset_provisioning
 from devices.choices import PROVISION_STATE
 from devices.credentials import Credentials, InvalidCredentials, generated_token, normalized
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
+from events.choices import Kind
+from events.services import NewEvent, named_keys, record
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
@@ -50,6 +52,7 @@ def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials
     with unique("credentials", "These credentials are in use already."):
         row.save(force_insert=True)
     DeviceAttribute.objects.bulk_create(DeviceAttribute(device=device, **entry) for entry in default_attributes(profile))
+    record([NewEvent(Kind.DEVICE_CREATED, device.pk, profile.pk)])
     return device
 
 
@@ -57,7 +60,28 @@ def device_create(*, name: str, profile: DeviceProfile, credentials: Credentials
 def device_update(*, device: Device, **fields: Any) -> list[str]:
     """Set `fields` of `device`; return the names of those that changed. Raises ValidationError, and then none did."""
     locked = Device.objects.select_for_update(no_key=True).get(pk=device.pk)
-    return model_update(locked, fields, taken=NAME_TAKEN)
+    changed = model_update(locked, fields, taken=NAME_TAKEN)
+    if changed:
+        record([NewEvent(Kind.DEVICE_CHANGED, device.pk, locked.profile_id, {"fields": changed})])
+    return changed
+
+
+@transaction.atomic
+def shared_attributes_set(*, device: Device, values: dict[str, Any]) -> None:
+    """Set shared attributes of `device`, which learns of them at once if it is connected."""
+    _attributes_save(device, AttributeScope.SHARED, values)
+    record([NewEvent(Kind.SHARED_ATTRIBUTES_CHANGED, device.pk, device.profile_id, named_keys(values))])
+
+
+@transaction.atomic
+def shared_attributes_delete(*, device: Device, keys: Collection[str]) -> int:
+    """Delete shared attributes of `device`, which learns of it. Return how many there were."""
+    rows = DeviceAttribute.objects.filter(device=device, scope=AttributeScope.SHARED, key__in=keys)
+    there = list(rows.values_list("key", flat=True))
+    rows.delete()
+    if there:
+        record([NewEvent(Kind.SHARED_ATTRIBUTES_CHANGED, device.pk, device.profile_id, named_keys(there))])
+    return len(there)
 
 
 def default_attributes(profile: DeviceProfile) -> list[dict[str, Any]]:
@@ -97,10 +121,14 @@ def telemetry_save(*, device: Device, readings: Iterable[Reading]) -> None:
 
 def client_attributes_save(*, device: Device, values: dict[str, Any]) -> None:
     """Set attributes that the device reports about itself, in scope client."""
+    _attributes_save(device, AttributeScope.CLIENT, values)
+
+
+def _attributes_save(device: Device, scope: AttributeScope, values: dict[str, Any]) -> None:
     now = timezone.now()
     DeviceAttribute.objects.bulk_create(
         [
-            DeviceAttribute(device=device, scope=AttributeScope.CLIENT, key=key, value=value, updated_at=now)
+            DeviceAttribute(device=device, scope=scope, key=key, value=value, updated_at=now)
             for key, value in sorted(values.items())
         ],
         update_conflicts=True,

@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from core.text import sanitized
 from devices.models import Device
+from events.choices import Kind
+from events.services import NewEvent, record
 from imports import metrics, row_results, stored_files
 from imports.choices import ImportSource, ImportState, Verdict
 from imports.columns import BadMapping, Column, ColumnType, checked, column, guessed, mapped, numbered
@@ -264,6 +266,7 @@ def job_undo(*, job: ImportJob) -> None:
 def _undo_chunk(job: ImportJob) -> int:
     # Locked: none of them provisions between being found and being deleted.
     waiting = Device.objects.select_for_update(of=("self",)).filter(import_job=job, provisioned_at=None).order_by("pk")
-    ids = list(waiting.values_list("pk", flat=True)[:UNDO_CHUNK])
-    Device.objects.filter(pk__in=ids).delete()
-    return len(ids)
+    profiles = dict(waiting.values_list("pk", "profile_id")[:UNDO_CHUNK])
+    Device.objects.filter(pk__in=profiles).delete()
+    record(NewEvent(Kind.DEVICE_DELETED, device_id, profile_id) for device_id, profile_id in profiles.items())
+    return len(profiles)

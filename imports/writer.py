@@ -1,11 +1,14 @@
 """Reading what a chunk must know, and writing what was decided: a fixed number of statements for any chunk."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
+from events.choices import Kind
+from events.models import Event
+from events.services import NewEvent, named_keys, record
 from imports import (
     bulk,
     lookups,  # noqa: F401 - registers any_of
@@ -15,6 +18,7 @@ from imports.csv.values import as_json
 from imports.planner import Decision, Ledger
 from imports.row_parser import DeviceRow, RowParser
 from imports.seen import SeenRows
+from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
 
@@ -130,6 +134,11 @@ def _create(decisions: list[Decision], job_id: UUID | None, now: datetime) -> No
         ("id", "device", "key", "value", "measured_at"),
         ((bulk.new_id(), pk, key, as_json(value), at) for pk, one in numbered for key, value in one.row.telemetry.items()),
     )
+    bulk.insert(
+        Event,
+        ("created_at", "kind", "device_id", "profile_id", "data"),
+        ((at, str(Kind.DEVICE_CREATED), pk, profile_ids[one.profile.name], "{}") for pk, one in numbered if one.profile),
+    )
 
 
 def _attributes(numbered: Iterable[tuple[str, Decision]], at: Any) -> Iterable[tuple[Any, ...]]:
@@ -169,6 +178,24 @@ def _update(decisions: list[Decision], now: datetime) -> None:
     LatestTelemetry.objects.bulk_create(
         readings, update_conflicts=True, unique_fields=["device", "key"], update_fields=["value", "measured_at"]
     )
+    record(_events_of(decisions))
+
+
+def _events_of(decisions: list[Decision]) -> Iterator[NewEvent]:
+    """Return what others must learn of the devices that were updated."""
+    for one in decisions:
+        if one.device is None:
+            continue
+        device_id, profile_id = one.device.pk, one.device.profile_id
+        changed = {change.field for change in one.changes}
+        fields = sorted(changed & {"label", "description", "gateway"})
+        if fields:
+            yield NewEvent(Kind.DEVICE_CHANGED, device_id, profile_id, {"fields": fields})
+        if one.stored:
+            yield NewEvent(Kind.CREDENTIALS_CHANGED, device_id, profile_id)
+        shared = [key for scope, key in one.row.attributes if scope == AttributeScope.SHARED]
+        if any(f"shared attribute {key}" in changed for key in shared):
+            yield NewEvent(Kind.SHARED_ATTRIBUTES_CHANGED, device_id, profile_id, named_keys(shared))
 
 
 def _update_credentials(decisions: list[Decision], now: datetime) -> None:

@@ -15,6 +15,8 @@ from core.model_update import model_update
 from core.random_text import random_alphanumeric
 from core.text import has_control_characters
 from core.unique import unique
+from events.choices import Kind
+from events.services import NewEvent, record
 from profiles.models import DeviceProfile, ProvisioningKey
 
 MIN_SECRET_LENGTH = 16
@@ -80,9 +82,13 @@ def key_create(
     return made
 
 
+@transaction.atomic
 def key_revoke(*, key: ProvisioningKey) -> bool:
     """End `key` at once and everywhere. Returns False when it was revoked before."""
-    return ProvisioningKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+    revoked = ProvisioningKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+    if revoked:
+        record([NewEvent(Kind.KEY_REVOKED, profile_id=key.profile_id, data={"key_id": str(key.pk)})])
+    return revoked
 
 
 def key_rotate(*, key: ProvisioningKey, label: str = "") -> ProvisioningKey:

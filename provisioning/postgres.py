@@ -15,6 +15,7 @@ from django.db import IntegrityError, connection
 
 from core.encryption import encrypt
 from devices.models import Device, DeviceCredentials
+from events.choices import Kind
 from provisioning.ledger import Ledger
 from provisioning.rows import AttemptRow, AttributeRow, NewCredentials, NewDevice
 
@@ -23,13 +24,15 @@ from provisioning.rows import AttemptRow, AttributeRow, NewCredentials, NewDevic
 class _Part:
     """One data-modifying part of the statement: its SQL, and the array columns that its rows become.
 
-    A `counted` part must touch every row of its own, else another transaction was first.
+    A `counted` part must touch every row of its own, else another transaction was first. Parts that read another
+    part's `returning` columns stand behind it.
     """
 
     name: str
     sql: str
     columns: dict[str, tuple[str, Callable[[Any], Any]]]
     counted: bool = False
+    returning: str = ""
 
     def parameters(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
         return {f"{self.name}_{column}": [value(row) for row in rows] for column, (_, value) in self.columns.items()}
@@ -38,7 +41,7 @@ class _Part:
         # %b: as binary, which costs neither side quoting and parsing.
         arrays = ", ".join(f"%({self.name}_{column})b::{kind}[]" for column, (kind, _) in self.columns.items())
         rows = f"unnest({arrays}) AS row ({', '.join(self.columns)})"
-        return f"{self.name} AS ({self.sql.format(rows=rows)}{' RETURNING 1' if self.counted else ''})"
+        return f"{self.name} AS ({self.sql.format(rows=rows)}{self.returning and f' RETURNING {self.returning}'})"
 
 
 _CREDENTIALS: dict[str, tuple[str, Callable[[DeviceCredentials | NewCredentials], Any]]] = {
@@ -59,6 +62,7 @@ _CREATED = _Part(
                                    provisioned_with_id, retry_id, created_at, updated_at)
        SELECT id, name, '', '', profile_id, gateway, false, %(now)s, key_id, retry_id, %(now)s, %(now)s FROM {rows}""",
     _PROVISIONED | {"name": ("text", lambda row: row.name), "profile_id": ("uuid", lambda row: row.profile_id)},
+    returning="id, profile_id",
 )
 _CREDENTIALS_GIVEN = _Part(
     "given",
@@ -75,6 +79,7 @@ _CLAIMED = _Part(
        WHERE devices_device.id = row.id AND provisioned_at IS NULL""",
     _PROVISIONED,
     counted=True,
+    returning="devices_device.id, profile_id",
 )
 _CREDENTIALS_CHANGED = _Part(
     "changed",
@@ -84,7 +89,14 @@ _CREDENTIALS_CHANGED = _Part(
        WHERE devices_devicecredentials.device_id = row.device_id""",
     _CREDENTIALS,
     counted=True,
+    returning="devices_devicecredentials.device_id",
 )
+# Which events follow from which part. Credentials change with a claim only, whose row has the profile.
+_EVENTS = {
+    _CREATED: (Kind.DEVICE_PROVISIONED, '{"created": true}', "created"),
+    _CLAIMED: (Kind.DEVICE_PROVISIONED, "{}", "claimed"),
+    _CREDENTIALS_CHANGED: (Kind.CREDENTIALS_CHANGED, "{}", "claimed JOIN changed ON id = device_id"),
+}
 _ATTRIBUTES = _Part(
     "attribute",
     """INSERT INTO devices_deviceattribute (id, device_id, scope, key, value, updated_at)
@@ -153,7 +165,15 @@ def _statement(parts: tuple[_Part, ...]) -> str:
     keys are checked at the end of the transaction.
     """
     counts = " + ".join(f"(SELECT count(*) FROM {part.name})" for part in parts if part.counted) or "0"  # noqa: S608 - from the constants above
-    return "WITH " + ", ".join(part.text() for part in parts) + " SELECT " + counts
+    texts = [part.text() for part in parts]
+    events = " UNION ALL ".join(
+        f"SELECT '{kind}', id, profile_id, '{data}'::jsonb FROM {rows}"  # noqa: S608 - from the constants above
+        for kind, data, rows in (_EVENTS[part] for part in parts if part in _EVENTS)
+    )
+    if events:
+        columns = "created_at, kind, device_id, profile_id, data"
+        texts.append(f"event AS (INSERT INTO events_event ({columns}) SELECT %(now)s::timestamptz, * FROM ({events}) AS row)")  # noqa: S608
+    return "WITH " + ", ".join(texts) + " SELECT " + counts
 
 
 def fetch(statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -8,6 +8,8 @@ from django.db.models import Case, Field, Value, When
 from devices.choices import PROVISION_STATE
 from devices.models import Device, DeviceAttribute, DeviceCredentials
 from devices.services import default_attributes
+from events.choices import Kind
+from events.services import NewEvent, record
 from profiles.choices import AttributeScope
 from profiles.models import ProvisioningKey
 from provisioning import postgres
@@ -51,6 +53,17 @@ def _write(ledger: Ledger, attributes: list[AttributeRow], attempts: list[Attemp
         update_fields=["value", "updated_at"],
     )
     ProvisionAttempt.objects.bulk_create([row.unsaved() for row in attempts])
+    record(_events_of(ledger))
+
+
+def _events_of(ledger: Ledger) -> Iterator[NewEvent]:
+    for new in ledger.created:
+        yield NewEvent(Kind.DEVICE_PROVISIONED, new.pk, new.profile_id, {"created": True})
+    profiles = {device.pk: device.profile_id for device in ledger.claimed}
+    for device_id, profile_id in profiles.items():
+        yield NewEvent(Kind.DEVICE_PROVISIONED, device_id, profile_id)
+    for row in ledger.changed_credentials:
+        yield NewEvent(Kind.CREDENTIALS_CHANGED, row.device_id, profiles[row.device_id])
 
 
 def _claim_devices(ledger: Ledger) -> None:
