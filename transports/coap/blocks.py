@@ -1,8 +1,7 @@
 """Block-wise transfer (RFC 7959), bounded.
 
 aiocoap's own keeps every body that was begun, of any length, for minutes; and a body of 64 KiB is nothing that a few
-forged datagrams should make us keep. Here the transfers of all peers share a fixed room: when it is full, the one that
-got no block for longest makes way.
+forged datagrams should make us keep. Here the transfers of all peers share a fixed room (transfers.py).
 """
 
 import hashlib
@@ -12,14 +11,11 @@ from aiocoap import Code, Message
 from aiocoap.error import BadRequest, ConstructionRenderableError
 from cachetools import TTLCache
 
+from transports.coap.amplification import block_room
+from transports.coap.transfers import LIFETIME_S, OVERHEAD_BYTES, TransferKey, Transfers
 from transports.errors import BodyTooLarge
 
-# RFC 7252 section 4.8.2, MAX_TRANSMIT_WAIT: after so long without a block its sender has given up.
-TRANSFER_LIFETIME_S = 93.0
-UPLOADS_BYTES = 16 * 1024 * 1024
 DOWNLOADS_BYTES = 4 * 1024 * 1024
-# What a transfer costs besides its body.
-OVERHEAD_BYTES = 1_000
 MAX_SIZE_EXPONENT = 6
 
 
@@ -50,9 +46,7 @@ class Uploads:
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
-        self._begun: TTLCache[Hashable, bytes] = TTLCache(
-            UPLOADS_BYTES, TRANSFER_LIFETIME_S, getsizeof=lambda body: len(body) + OVERHEAD_BYTES
-        )
+        self._begun = Transfers()
 
     def body(self, request: Message) -> bytes:
         """Return the whole body, once `request` has the last block of it.
@@ -70,13 +64,13 @@ class Uploads:
         if before is None or block.start != len(before):
             raise BlockMissing
         if max(request.opt.size1 or 0, len(before) + len(request.payload)) > self._max_body_bytes:
-            self._begun.pop(key, None)
+            self._begun.pop(key)
             raise BodyTooLarge
         body: bytes = before + request.payload
         if block.more:
-            self._begun[key] = body
+            self._begun.put(key, body)
             raise BlockWanted(request)
-        self._begun.pop(key, None)
+        self._begun.pop(key)
         return body
 
     def _bounded(self, body: bytes) -> bytes:
@@ -89,8 +83,9 @@ class Downloads:
     """Answers that are too long for one datagram. The rest of one goes to the peer that asked, and to nobody else."""
 
     def __init__(self) -> None:
-        self._answers: TTLCache[Hashable, Message] = TTLCache(
-            DOWNLOADS_BYTES, TRANSFER_LIFETIME_S, getsizeof=lambda answer: len(answer.payload) + OVERHEAD_BYTES
+        # With the exponent of the block size, beyond which none is sent.
+        self._answers: TTLCache[Hashable, tuple[Message, int]] = TTLCache(
+            DOWNLOADS_BYTES, LIFETIME_S, getsizeof=lambda kept: len(kept[0].payload) + OVERHEAD_BYTES
         )
 
     def next_block(self, request: Message) -> Message | None:
@@ -101,20 +96,27 @@ class Downloads:
         block = request.opt.block2
         if block is None or block.block_number == 0:
             return None
-        answer = self._answers.get(_transfer(request))
+        answer, exponent = self._answers.get(_transfer(request), (None, 0))
         if answer is None:
             raise BlockMissing
+        if block.size_exponent > exponent:
+            raise BadRequest("The answer has no blocks of this size.")
         return _block(answer, block.block_number, block.size_exponent)
 
-    def first_block(self, request: Message, answer: Message) -> Message:
-        """Return `answer`, or the first block of it, and then the others are kept to be asked for."""
+    def first_block(self, request: Message, answer: Message, room: int) -> Message:
+        """Return `answer`, or the first block of it, if it is longer than a block or than `room` bytes.
+
+        Then the others are kept to be asked for.
+        """
         wanted = request.opt.block2
         exponent = min(wanted.size_exponent, MAX_SIZE_EXPONENT) if wanted else MAX_SIZE_EXPONENT
+        while exponent and len(answer.payload) > room and 2 ** (exponent + 4) > block_room(room):
+            exponent -= 1
         if len(answer.payload) <= 2 ** (exponent + 4):
             return answer
         # Section 2.4: by the ETag the peer sees when blocks of two answers meet.
         answer.opt.etag = hashlib.blake2b(answer.payload, digest_size=8).digest()
-        self._answers[_transfer(request)] = answer
+        self._answers[_transfer(request)] = answer, exponent
         return _block(answer, 0, exponent)
 
 
@@ -127,7 +129,8 @@ def _block(answer: Message, number: int, exponent: int) -> Message:
     return answer.copy(payload=answer.payload[start : start + size], block2=(number, more, min(exponent, MAX_SIZE_EXPONENT)))
 
 
-def _transfer(request: Message, tag: bytes | None = None) -> Hashable:
+def _transfer(request: Message, tag: bytes | None = None) -> TransferKey:
     """Return what the messages of one transfer have in common. RFC 9175 section 3.3: the Request-Tag, in uploads."""
     path = repr((int(request.code), request.opt.uri_path, request.opt.uri_query, tag)).encode()
-    return (request.remote.sockaddr[:2], hashlib.blake2b(path, digest_size=16).digest())
+    host, port = request.remote.sockaddr[:2]
+    return TransferKey(host, (port, hashlib.blake2b(path, digest_size=16).digest()))

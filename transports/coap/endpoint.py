@@ -55,7 +55,10 @@ class Exchanges(MessageManager):
 
     def __init__(self, token_manager: TokenManager) -> None:
         super().__init__(token_manager)
-        self._answers: TTLCache[Hashable, tuple[bytes, bytes | None]] = TTLCache(REMEMBERED_REQUESTS, TUNING.EXCHANGE_LIFETIME)
+        # By the request; None while it is being answered.
+        self._answers: TTLCache[Hashable, bytes | None] = TTLCache(REMEMBERED_REQUESTS, TUNING.EXCHANGE_LIFETIME)
+        # The token of the latest request under a message id: an empty acknowledgement has none of its own.
+        self._tokens: TTLCache[Hashable, bytes] = TTLCache(REMEMBERED_REQUESTS, TUNING.EXCHANGE_LIFETIME)
 
     def dispatch_message(self, message: Message) -> None:
         message.transport_tuning = TUNING
@@ -63,21 +66,23 @@ class Exchanges(MessageManager):
 
     def _deduplicate_message(self, message: Message) -> bool:
         """Return whether `message` came before; the answer is sent again where it is known already."""
-        key = _exchange(message)
-        token, answer = self._answers.get(key, (None, None))
-        # Another token is another request: a device that restarts may begin again with the same message ids.
-        if token != message.token:
-            self._answers[key] = (message.token, None)
+        key = _exchange(message, message.token)
+        if key not in self._answers:
+            self._answers[key] = None
+            self._tokens[_exchange(message)] = message.token
             return False
+        answer = self._answers[key]
         if message.mtype is CON and answer is not None:
             self.message_interface.send_bytes(answer, message.remote)
         return True
 
     def _store_response_for_duplicates(self, message: Message) -> None:
-        """Keep `message` when it acknowledges a request; other messages have message ids of our own."""
-        remembered = self._answers.get(_exchange(message)) if message.mtype is ACK else None
-        if remembered:
-            self._answers[_exchange(message)] = (remembered[0], message.encode())
+        """Keep `message` when it answers in the acknowledgement; other messages have message ids of our own."""
+        if message.mtype is not ACK:
+            return
+        key = _exchange(message, message.token or self._tokens.get(_exchange(message), b""))
+        if key in self._answers:
+            self._answers[key] = message.encode()
 
 
 class Requests(TokenManager):
@@ -178,8 +183,13 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _exchange(message: Message) -> Hashable:
-    return (*message.remote.sockaddr[:2], message.mid)
+def _exchange(message: Message, token: bytes = b"") -> Hashable:
+    """Return what tells a request from all others: its peer, its message id and its token.
+
+    With another token it is another request: a device that restarts may begin again with the same message ids, and
+    whoever forges a peer's address does not know its token.
+    """
+    return (*message.remote.sockaddr[:2], message.mid, token)
 
 
 def _forget_unnamed_numbers() -> None:

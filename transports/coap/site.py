@@ -9,8 +9,17 @@ from aiocoap.numbers.optionnumbers import OptionNumber
 from aiocoap.pipe import Pipe
 from django.conf import settings
 
+from transports.coap import echo
+from transports.coap.amplification import payload_room, shortened
 from transports.coap.blocks import Downloads, Uploads
-from transports.coap.resources import AttributesResource, CoreResource, DeviceResource, ProvisionResource, TelemetryResource
+from transports.coap.resources import (
+    AttributesResource,
+    CoreResource,
+    DeviceResource,
+    ProvisionResource,
+    TelemetryResource,
+    address,
+)
 from transports.database_threads import DatabaseThreads
 from transports.errors import BodyTooLarge
 
@@ -28,6 +37,9 @@ UNDERSTOOD = {
     OptionNumber.BLOCK1,
     OptionNumber.BLOCK2,
 }
+
+
+ANY_LENGTH = 1024 * 1024
 
 
 class Site:
@@ -65,7 +77,9 @@ class Site:
         else:
             answer = await resource.render(request)
         answer.opt.block1 = request.opt.block1
-        return self._downloads.first_block(request, answer)
+        proven = echo.has_proven(request, address(request.remote))
+        room = ANY_LENGTH if proven else payload_room(request, len(request.payload))
+        return self._downloads.first_block(request, shortened(answer, room), room)
 
     def resource(self, path: Sequence[str]) -> DeviceResource:
         """Return what stands under `path`. Raises NotFound."""

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiocoap import POST, Message
+from aiocoap.error import BadRequest
 
 from transports.coap import blocks
 from transports.coap.blocks import BlockMissing, BlockWanted, BodyTooLarge, Downloads, Uploads
@@ -60,23 +61,11 @@ def test_body_over_the_limit_is_refused_and_forgotten():
         uploads.body(received(b"x", block1=(2, False, 6)))
 
 
-def test_begun_transfers_stay_within_their_room_and_the_idlest_goes_first(monkeypatch):
-    monkeypatch.setattr(blocks, "UPLOADS_BYTES", 100 * (len(BLOCK) + blocks.OVERHEAD_BYTES))
-    uploads = Uploads(BODY_LIMIT)
-    for port in range(1, 1001):
-        begin(uploads, port)
-
-    assert uploads._begun.currsize <= 100 * (len(BLOCK) + blocks.OVERHEAD_BYTES)
-    with pytest.raises(BlockMissing):
-        uploads.body(received(b"end", 1, block1=(1, False, 6)))
-    assert uploads.body(received(b"end", 1000, block1=(1, False, 6))) == BLOCK + b"end"
-
-
 def test_answers_stay_within_their_room(monkeypatch):
     monkeypatch.setattr(blocks, "DOWNLOADS_BYTES", 20_000)
     downloads = Downloads()
     for port in range(1, 101):
-        first = downloads.first_block(received(port=port), Message(payload=BLOCK + b"rest"))
+        first = downloads.first_block(received(port=port), Message(payload=BLOCK + b"rest"), 2048)
         assert (first.payload, first.opt.block2) == (BLOCK, (0, True, 6))
 
     assert downloads._answers.currsize <= 20_000
@@ -87,7 +76,17 @@ def test_answers_stay_within_their_room(monkeypatch):
 
 def test_answer_goes_to_nobody_but_the_peer_that_asked():
     downloads = Downloads()
-    downloads.first_block(received(port=1), Message(payload=BLOCK + b"secret"))
+    downloads.first_block(received(port=1), Message(payload=BLOCK + b"secret"), 2048)
 
     with pytest.raises(BlockMissing):
         downloads.next_block(received(port=2, block2=(1, False, 6)))
+
+
+def test_answer_longer_than_its_room_comes_in_smaller_blocks_and_in_no_larger_ones():
+    downloads = Downloads()
+    first = downloads.first_block(received(), Message(payload=b"x" * 300), 150)
+
+    assert (len(first.payload), first.opt.block2) == (128, (0, True, 3))
+    assert len(downloads.next_block(received(block2=(1, True, 3))).payload) == 128
+    with pytest.raises(BadRequest):
+        downloads.next_block(received(block2=(1, True, 4)))

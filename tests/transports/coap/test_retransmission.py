@@ -134,3 +134,15 @@ def test_no_answer_at_all_goes_to_a_ping_but_a_reset(peer):
     peer.socket.settimeout(0)
     with pytest.raises((BlockingIOError, socket.timeout)):
         peer.receive()
+
+
+def test_datagram_forged_under_the_same_message_id_displaces_no_answer(service, peer, profile):
+    datagram = request(profile | {"deviceName": "displaced"}, mid=21, token=b"mine")
+
+    peer.send(datagram)
+    first = peer.socket.recv(2000)
+    peer.ask(request(b"x", mid=21, token=b"forged"))
+    peer.send(datagram)
+
+    assert peer.socket.recv(2000) == first
+    assert service.devices("displaced") == 1
