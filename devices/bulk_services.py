@@ -1,21 +1,23 @@
 """What operators do to one device or to many at once. Each returns how many devices it changed."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from devices.choices import PROVISION_STATE
-from devices.credentials import generated_token
+from devices.choices import PROVISION_STATE, CredentialsType
+from devices.credentials import Credentials, generated_token, renewed
 from devices.models import Device, DeviceAttribute, DeviceCredentials
 from events.choices import Kind
 from events.services import NewEvent, record
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
+# What changes with other credentials.
+CREDENTIALS_COLUMNS = ["type", "credentials_id", "value", "generated", "handed_out_at", "renew", "updated_at"]
 # Rows that one statement names: well within what SQLite and PostgreSQL take.
 CHUNK = 500
 
@@ -34,9 +36,17 @@ def devices_unblock(*, devices: QuerySet[Device]) -> int:
 
 @transaction.atomic
 def devices_reset_provisioning(*, devices: QuerySet[Device]) -> int:
-    """Let `devices` provision once more: they are pre-provisioned again, and keep their credentials until then."""
+    """Let `devices` provision once more: they are pre-provisioned again, and their credentials work until then.
+
+    If the credentials were ever handed out, that claim gets new ones, of the same type: whoever has learned the old ones
+    must not share them with the device. A certificate stays, since its key never left the device.
+    """
     count = 0
     for rows in _locked_chunks(devices):
+        handed_out = Q(handed_out_at__isnull=False) | Q(device__in=Device.objects.exclude(provisioned_at=None))
+        DeviceCredentials.objects.filter(handed_out, device__in=rows).exclude(type=CredentialsType.X509_CERTIFICATE).update(
+            renew=True
+        )
         DeviceAttribute.objects.filter(device__in=rows, scope=AttributeScope.SERVER, key=PROVISION_STATE).delete()
         count += Device.objects.filter(pk__in=rows).update(
             provisioned_at=None, provisioned_with=None, retry_id="", first_used_at=None, updated_at=timezone.now()
@@ -52,20 +62,42 @@ def devices_reissue_credentials(*, devices: QuerySet[Device]) -> int:
     A provisioning request is no longer repeated to it: the answer would hand the new token to whoever held the old one.
     """
     count = 0
-    now = timezone.now()
     for rows in _locked_chunks(devices):
-        credentials = [DeviceCredentials(device_id=pk, updated_at=now) for pk in rows]
-        for row in credentials:
-            row.set(generated_token())
-        DeviceCredentials.objects.bulk_create(
-            credentials,
-            update_conflicts=True,
-            unique_fields=["device"],
-            update_fields=["type", "credentials_id", "value", "generated", "updated_at"],
-        )
-        count += Device.objects.filter(pk__in=rows).update(retry_id="", first_used_at=None, updated_at=now)
+        _replace_credentials(rows, lambda _: generated_token())
+        count += Device.objects.filter(pk__in=rows).update(retry_id="", first_used_at=None, updated_at=timezone.now())
         _record(Kind.CREDENTIALS_CHANGED, rows)
     return count
+
+
+@transaction.atomic
+def devices_replace(*, devices: QuerySet[Device]) -> int:
+    """Let other physical devices provision as `devices`: always with new credentials, and the old ones end at once.
+
+    A certificate is taken away, for an access token. None of the old credentials can be chosen again.
+    """
+    count = devices_reset_provisioning(devices=devices)
+    for rows in _locked_chunks(devices):
+        _replace_credentials(rows, renewed)
+        _record(Kind.CREDENTIALS_CHANGED, rows)
+    return count
+
+
+def _replace_credentials(device_ids: Collection[uuid.UUID], successor: Callable[[Credentials], Credentials]) -> None:
+    """Retire the credentials of devices for what `successor` returns; a device without any gets an access token."""
+    rows = DeviceCredentials.objects.select_for_update().filter(device__in=device_ids).order_by("pk").in_bulk()
+    for device_id in device_ids:
+        if device_id in rows:
+            rows[device_id].retire(successor(rows[device_id].unpacked()))
+        else:
+            rows[device_id] = DeviceCredentials(device_id=device_id)
+            rows[device_id].set(generated_token())
+        rows[device_id].updated_at = timezone.now()
+    DeviceCredentials.objects.bulk_create(
+        list(rows.values()),
+        update_conflicts=True,
+        unique_fields=["device"],
+        update_fields=[*CREDENTIALS_COLUMNS, "retired_id"],
+    )
 
 
 @transaction.atomic

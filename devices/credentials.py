@@ -117,6 +117,21 @@ def generated_token() -> AccessToken:
     return AccessToken(random_alphanumeric())
 
 
+def renewed(credentials: Credentials) -> Credentials:
+    """Return new credentials of the type of `credentials`, which open nothing any more. For a certificate: an access token."""
+    if not isinstance(credentials, MqttBasic):
+        return generated_token()
+    client_id, username = (random_alphanumeric() if part else "" for part in (credentials.client_id, credentials.username))
+    return MqttBasic(client_id, username, random_alphanumeric())
+
+
+def opened_by(new: Credentials, old: Credentials) -> bool:
+    """Return whether `old` opens what `new` opens. A certificate never does: its key stays in the device."""
+    if isinstance(old, X509Certificate) or new.credentials_id != old.credentials_id:
+        return False
+    return not isinstance(new, MqttBasic) or not new.password or new == old
+
+
 def normalized(credentials: Credentials, *, min_token_length: int = 1) -> Credentials:
     """Return `credentials` in the form in which they are stored. Raises InvalidCredentials."""
     match credentials:

@@ -67,6 +67,12 @@ class DeviceCredentials(models.Model):
     generated = models.BooleanField(
         default=False, db_default=False, editable=False, help_text="Made by an import, not chosen by anyone."
     )
+    # When an operator last downloaded or revealed them. What a device got itself is known by its `provisioned_at`.
+    handed_out_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Provisioning was reset after they had been handed out: the next claim gets new ones.
+    renew = models.BooleanField(default=False, db_default=False, editable=False)
+    # The credentials_id of credentials that were taken away; the device may not choose them again.
+    retired_id = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -90,6 +96,13 @@ class DeviceCredentials(models.Model):
         self.credentials_id = credentials.credentials_id
         self.value = credentials.stored_value
         self.generated = False
+        self.handed_out_at = None
+        self.renew = False
+
+    def retire(self, successor: rules.Credentials) -> None:
+        """Put `successor` in the place of the credentials, which are then never taken again. The row is not saved."""
+        self.retired_id = self.credentials_id
+        self.set(successor)
 
 
 class DeviceAttribute(models.Model):

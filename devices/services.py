@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.model_update import model_update
@@ -93,6 +94,11 @@ def default_attributes(profile: DeviceProfile) -> list[dict[str, Any]]:
 def device_reset_provisioning(*, device: Device) -> None:
     """Let `device` provision once more: it is pre-provisioned again, and keeps its credentials until then."""
     devices_reset_provisioning(devices=Device.objects.filter(pk=device.pk))
+
+
+def credentials_handed_out(*, credentials: QuerySet[DeviceCredentials]) -> None:
+    """Note that somebody gets to see `credentials`: after a reset the device then gets new ones."""
+    DeviceCredentials.objects.filter(pk__in=credentials.order_by().values("pk")).update(handed_out_at=timezone.now())
 
 
 @transaction.atomic

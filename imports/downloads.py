@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
+from devices.services import credentials_handed_out
 from imports import results
 from imports.models import ImportJob
 
@@ -29,6 +30,7 @@ def rejected(job: ImportJob) -> StreamingHttpResponse:
 
 
 def credentials(job: ImportJob) -> StreamingHttpResponse:
+    credentials_handed_out(credentials=results.generated(job))
     return _download(results.generated_credentials(job), f"credentials-{job.file_name}")
 
 

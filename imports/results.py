@@ -4,6 +4,8 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 
+from django.db.models import QuerySet
+
 from devices.models import DeviceCredentials
 from imports.choices import Verdict
 from imports.columns import REJECTED_HEADERS
@@ -48,11 +50,14 @@ def _without_ours(fields: list[str], job: ImportJob) -> list[str]:
     return fields[:-2] if ours else fields
 
 
+def generated(job: ImportJob) -> QuerySet[DeviceCredentials]:
+    """Return the credentials that the import made and that are still in place."""
+    return DeviceCredentials.objects.filter(device__import_job=job, generated=True)
+
+
 def generated_credentials(job: ImportJob) -> Iterator[str]:
     """Return the lines of a CSV file of the credentials that the import made and that stand until now. They are secrets."""
-    rows = (
-        DeviceCredentials.objects.filter(device__import_job=job, generated=True).select_related("device").order_by("device__name")
-    )
+    rows = generated(job).select_related("device").order_by("device__name")
     yield from _lines([["name", "token"]], job.delimiter)
     yield from _lines(([row.device.name, row.value] for row in rows.iterator(ROWS_READ)), job.delimiter)
 

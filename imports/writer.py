@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from devices.bulk_services import CREDENTIALS_COLUMNS
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
 from events.choices import Kind
 from events.models import Event
@@ -210,5 +211,5 @@ def _update_credentials(decisions: list[Decision], now: datetime) -> None:
         rows,
         update_conflicts=True,
         unique_fields=["device"],
-        update_fields=["type", "credentials_id", "value", "generated", "updated_at"],
+        update_fields=CREDENTIALS_COLUMNS,
     )

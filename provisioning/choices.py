@@ -47,6 +47,7 @@ class Reason(models.TextChoices):
     CREDENTIALS_UNSUPPORTED = "CREDENTIALS_UNSUPPORTED", "LwM2M credentials are not supported."
     CREDENTIALS_UNUSABLE = "CREDENTIALS_UNUSABLE", "The supplied credentials are not usable."
     CREDENTIALS_TAKEN = "CREDENTIALS_TAKEN", "The supplied credentials belong to another device."
+    CREDENTIALS_SPENT = "CREDENTIALS_SPENT", "The supplied credentials are those from before the device was reset or replaced."
 
     TOO_MANY_GUESSES = "TOO_MANY_GUESSES", "Too many requests with a wrong key or secret."
     INTERNAL_ERROR = "INTERNAL_ERROR", "An error of the server; its log has the details."

@@ -84,7 +84,8 @@ _CLAIMED = _Part(
 _CREDENTIALS_CHANGED = _Part(
     "changed",
     """UPDATE devices_devicecredentials
-       SET type = row.type, credentials_id = row.credentials_id, value = row.value, generated = false, updated_at = %(now)s
+       SET type = row.type, credentials_id = row.credentials_id, value = row.value, generated = false,
+           handed_out_at = NULL, renew = false, updated_at = %(now)s
        FROM {rows}
        WHERE devices_devicecredentials.device_id = row.device_id""",
     _CREDENTIALS,

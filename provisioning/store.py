@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.db import IntegrityError, connection
 from django.db.models import Case, Field, Value, When
 
+from devices.bulk_services import CREDENTIALS_COLUMNS
 from devices.choices import PROVISION_STATE
 from devices.models import Device, DeviceAttribute, DeviceCredentials
 from devices.services import default_attributes
@@ -80,9 +81,7 @@ def _claim_devices(ledger: Ledger) -> None:
     if claimed != len(ledger.claimed):
         raise IntegrityError("A device that was read as not provisioned has been provisioned since.")
     if ledger.changed_credentials:
-        DeviceCredentials.objects.bulk_update(
-            ledger.changed_credentials, ["type", "credentials_id", "value", "generated", "updated_at"]
-        )
+        DeviceCredentials.objects.bulk_update(ledger.changed_credentials, CREDENTIALS_COLUMNS)
 
 
 def _per_row(rows: list[Device], field_name: str) -> Case:

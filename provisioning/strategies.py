@@ -4,8 +4,8 @@ They decide on a Ledger, which holds what a batch has read and what it is about 
 ones before it, so a batch comes to what its requests would have come to one at a time. No statement is run here.
 """
 
-from devices.credentials import generated_token
-from devices.models import Device
+from devices.credentials import Credentials, generated_token, opened_by, renewed
+from devices.models import Device, DeviceCredentials
 from profiles.choices import Strategy
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.errors import Refused
@@ -51,12 +51,11 @@ def _claim(valid: ValidRequest, ledger: Ledger) -> ProvisionOutcome:
         return _repeat(valid, device, ledger, otherwise=Reason.ALREADY_PROVISIONED)
     if device.blocked:
         raise Refused(Reason.DEVICE_BLOCKED)
-    if valid.credentials:
-        ledger.check_free(valid.credentials, device.pk)
+    new = _credentials_of_claim(valid, device, ledger)
     ledger.spend(valid.key)
 
-    if valid.credentials or device.pk not in ledger.credentials:
-        ledger.give(device, valid.credentials or generated_token())
+    if new:
+        ledger.give(device, new)
     device.gateway = device.gateway or valid.request.gateway
     device.provisioned_at = ledger.now
     device.provisioned_with_id = valid.key.pk
@@ -64,6 +63,28 @@ def _claim(valid: ValidRequest, ledger: Ledger) -> ProvisionOutcome:
     device.first_used_at = None
     ledger.claimed.append(device)
     return _success(device, ledger, Reason.CLAIMED)
+
+
+def _credentials_of_claim(valid: ValidRequest, device: Device, ledger: Ledger) -> Credentials | None:
+    """Return the new credentials that a claim brings or gets; None if those that are stored stay. Raises Refused.
+
+    Source: docs/protocol.md, *Reset and replace*.
+    """
+    row = ledger.credentials.get(device.pk)
+    stored = row if isinstance(row, DeviceCredentials) else None
+    if valid.credentials:
+        ledger.check_free(valid.credentials, device.pk)
+        if stored and _is_spent(stored, valid.credentials):
+            raise Refused(Reason.CREDENTIALS_SPENT)
+        return valid.credentials
+    if stored and stored.renew:
+        return renewed(stored.unpacked())
+    return None if row else generated_token()
+
+
+def _is_spent(row: DeviceCredentials, brought: Credentials) -> bool:
+    """Return whether the device had the credentials `brought` before it was reset or replaced."""
+    return brought.credentials_id == row.retired_id or (row.renew and opened_by(brought, row.unpacked()))
 
 
 def _repeat(valid: ValidRequest, device: Device | NewDevice, ledger: Ledger, *, otherwise: Reason) -> ProvisionOutcome:

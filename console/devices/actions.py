@@ -50,9 +50,22 @@ ACTIONS = (
         "Reset provisioning",
         "restart_alt",
         "Reset provisioning of {devices}?",
-        "Each becomes pre-provisioned again and may provision once more. Its present credentials work until then.",
+        "Each becomes pre-provisioned again and may provision once more. Its current credentials work until then. If they were "
+        "ever handed out, to the device, in a download or by Reveal, the device then gets new ones of the same type. A "
+        "certificate stays. Credentials that the device chooses must differ from the old ones.",
         "Provisioning reset",
         bulk_services.devices_reset_provisioning,
+    ),
+    DeviceAction(
+        "replace",
+        "Replace device",
+        "swap_horiz",
+        "Let other hardware take the place of {devices}?",
+        "For a device that is broken, lost or stolen. Its credentials stop working at once, and a certificate is taken away. The "
+        "new hardware may provision under the same name and gets new credentials; none of the old ones are accepted.",
+        "Replaced",
+        bulk_services.devices_replace,
+        danger=True,
     ),
     DeviceAction(
         "reissue_credentials",

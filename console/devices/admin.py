@@ -18,7 +18,7 @@ from console.devices.page import REVEAL, STATE_COLOURS, device_context, parts
 from devices.credentials import mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials
 from devices.selectors import STATES, state_of
-from devices.services import device_create, device_update
+from devices.services import credentials_handed_out, device_create, device_update
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -89,6 +89,7 @@ class DeviceAdmin(PageAdmin):
         credentials = self.get_viewable(request, object_id, DeviceCredentials.objects.select_related("device"))
         device = credentials.device
         log_changes(request, [device], "Credentials revealed.")
+        credentials_handed_out(credentials=DeviceCredentials.objects.filter(pk=device.pk))
         answer = JsonResponse({"values": parts(credentials.unpacked())})
         answer["Cache-Control"] = "no-store"
         return answer

@@ -41,6 +41,15 @@ def test_device_without_credentials_says_so_and_has_nothing_to_reveal(device):
     assert client.post(reverse("admin:devices_device_reveal", args=(device.pk,))).status_code == 404
 
 
+def test_reveal_counts_as_handed_out(device):
+    assert device.credentials.handed_out_at is None
+
+    client_of("Administrator").post(reverse("admin:devices_device_reveal", args=(device.pk,)))
+
+    device.credentials.refresh_from_db()
+    assert device.credentials.handed_out_at is not None
+
+
 def test_unknown_device_is_not_found_and_staff_without_rights_is_refused(device, django_user_model, client):
     user = django_user_model.objects.create_user("nobody", "", "x", is_staff=True)
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")

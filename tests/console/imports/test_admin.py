@@ -133,7 +133,9 @@ def test_result_offers_downloads_and_undo(client):
     rejected = b"".join(client.get(step("rejected", job)).streaming_content).decode()
     assert rejected == "name,line,error\r\nX1,4,name: The name stands on line 2 already.\r\n"
     credentials = b"".join(client.get(step("credentials", job)).streaming_content).decode()
-    assert DeviceCredentials.objects.get(device__name="X2").value in credentials
+    downloaded = DeviceCredentials.objects.get(device__name="X2")
+    assert downloaded.value in credentials
+    assert downloaded.handed_out_at is not None
     Device.objects.filter(name="X1").update(provisioned_at=timezone.now())
 
     client.post(step("undo", job))
