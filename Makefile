@@ -48,7 +48,7 @@ check: $(BIN)/.installed-dev ## style, types, import order, settings, migrations
 
 # Each program that the tests call, and the Debian package that has it.
 TEST_PROGRAMS := git=git curl=curl mosquitto=mosquitto mosquitto_rr=mosquitto-clients coap-client-notls=libcoap3-bin \
-	postgres=postgresql redis-server=redis-server nginx=nginx-light chromium=chromium
+	postgres=postgresql redis-server=redis-server rabbitmq-server=rabbitmq-server nginx=nginx-light chromium=chromium
 # What the Mosquitto plugin is built with: programs, and headers by their path.
 PLUGIN_PROGRAMS := make=make gcc=gcc /usr/include/stdio.h=libc6-dev /usr/include/mosquitto_plugin.h=mosquitto-dev \
 	/usr/include/mosquitto.h=libmosquitto-dev curl-config=libcurl4-openssl-dev /usr/include/openssl/hmac.h=libssl-dev

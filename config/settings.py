@@ -256,6 +256,9 @@ CELERY_BEAT_SCHEDULE = {
     "resume-imports": {"task": "imports.tasks.resume_imports", "schedule": 15.0},
     "tidy-imports": {"task": "imports.tasks.tidy_imports", "schedule": 3600.0},
     "prune-attempts": {"task": "provisioning.tasks.prune_attempts", "schedule": 3600.0},
+    # Expires: what waited for a worker that was away needs to be done once only.
+    "end-sessions": {"task": "brokers.tasks.end_sessions", "schedule": 1.0, "options": {"expires": 5}},
+    "prune-brokers": {"task": "brokers.tasks.prune_brokers", "schedule": 86_400.0},
     "prune-events": {"task": "events.tasks.prune_events", "schedule": 3600.0},
 }
 

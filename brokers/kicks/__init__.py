@@ -1,0 +1,13 @@
+"""How each kind of broker is made to end a session: one module for each that can. Mosquitto's plugin does it by itself."""
+
+from collections.abc import Callable
+
+from brokers.choices import BrokerKind
+from brokers.kicks import emqx, rabbitmq, vernemq
+from brokers.models import Broker
+
+ADAPTERS: dict[str, Callable[[Broker, str], None]] = {
+    BrokerKind.EMQX: emqx.end_session,
+    BrokerKind.RABBITMQ: rabbitmq.end_session,
+    BrokerKind.VERNEMQ: vernemq.end_session,
+}

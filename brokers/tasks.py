@@ -1,0 +1,22 @@
+"""What is done for brokers in the background."""
+
+from celery import shared_task
+
+from brokers import ending
+from brokers.models import Broker
+
+
+@shared_task
+def end_sessions() -> None:
+    """End the sessions of devices that may no longer connect."""
+    if not Broker.objects.exclude(management_url="").exists():
+        return
+    while ending.read_events():
+        pass
+    ending.try_kicks()
+
+
+@shared_task
+def prune_brokers() -> None:
+    """Forget old kicks and sessions."""
+    ending.prune()
