@@ -77,18 +77,10 @@ class Installation:
         self._start_redis()
         self._start_mosquitto()
         self.manage("migrate", "--verbosity", "0")
-        granian = [
-            str(Path(sys.executable).with_name("granian")),
-            "--interface",
-            "wsgi",
-            "--workers",
-            "2",
-            "--blocking-threads",
-            "32",
-        ]
-        serve = [*granian, "--host", "127.0.0.1", "config.wsgi:application", "--port"]
-        self._run("web", [*serve, str(self.http_port)])
-        self._run("hello", [*serve, str(self.hello_port)], DJANGO_SETTINGS_MODULE="benchmarks.hello")
+        serve = [sys.executable, "manage.py", "http_server"]
+        self._run("web", serve)
+        own = {"HTTP_PORT": str(self.hello_port), "METRICS_DIR": str(self.folder / "hello-metrics")}
+        self._run("hello", serve, DJANGO_SETTINGS_MODULE="benchmarks.hello", **own)
         for number in range(1, BRIDGES + 1):
             self._run(f"bridge{number}", [sys.executable, "manage.py", "mqtt_bridge"])
         self._run("coap", [sys.executable, "manage.py", "coap_server"])

@@ -58,9 +58,8 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
             "celery": {"level": "WARNING"},
             "transitions": {"level": "WARNING"},
             "coap-server": {"level": "WARNING"},
-            # Granian's worker logs by its own configuration (GRANIAN_LOG_CONFIG) until it has loaded us.
-            "_granian": {"handlers": [], "propagate": True},
-            "granian.access": {"handlers": [], "propagate": True},
+            # At WARNING, whoever sends nonsense fills the log.
+            "uvicorn": {"level": "ERROR"},
         },
     }
 

@@ -279,6 +279,12 @@ EVENTS_KEPT_DAYS = env.int("EVENTS_KEPT_DAYS", default=7)
 
 HTTP_HOST = env.str("HTTP_HOST", default="127.0.0.1")
 HTTP_PORT = env.int("HTTP_PORT", default=8080)
+# The web server: processes, and in each of them threads, and connections that may wait for their client.
+HTTP_WORKERS = env.int("HTTP_WORKERS", default=2)
+HTTP_THREADS = env.int("HTTP_THREADS", default=16)
+HTTP_MAX_CONNECTIONS = env.int("HTTP_MAX_CONNECTIONS", default=5_000)
+# Of these, those of one client. Without effect behind a proxy of ours (TRUSTED_PROXIES), which brings everyone's requests.
+HTTP_CONNECTIONS_PER_ADDRESS = env.int("HTTP_CONNECTIONS_PER_ADDRESS", default=200)
 COAP_HOST = env.str("COAP_HOST", default="127.0.0.1")
 COAP_PORT = env.int("COAP_PORT", default=5683)
 MQTT_HOST = env.str("MQTT_HOST", default="127.0.0.1")
@@ -336,8 +342,10 @@ SPECTACULAR_SETTINGS = {
 }
 # An upload that does not fit into memory goes to a file without a name, so a killed process leaves none behind.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler", "core.uploads.UnnamedFileHandler"]
-# Largest list that POST /api/device/bulk_import takes while the client waits, bytes. POST /api/imports/ has no limit.
+# Largest list that POST /api/device/bulk_import takes while the client waits, bytes.
 IMPORT_MAX_INLINE_BYTES = env.int("IMPORT_MAX_INLINE_BYTES", default=64 * 1024 * 1024)
+# Largest request with a file to import, bytes. The proxy in front has a limit too (deploy/nginx).
+IMPORT_MAX_UPLOAD_BYTES = env.int("IMPORT_MAX_UPLOAD_BYTES", default=512 * 1024 * 1024)
 
 # --- Security ------------------------------------------------------------------------------------
 

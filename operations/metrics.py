@@ -1,7 +1,5 @@
 """Prometheus metrics: where each process exposes them."""
 
-from pathlib import Path
-
 from django.conf import settings
 from django.core.management.base import CommandError
 from prometheus_client import (
@@ -14,7 +12,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from operations.multiprocess_metrics import forget_dead_workers
+from operations import multiprocess_metrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -31,11 +29,12 @@ class MetricsPortUnusable(CommandError):
 
 
 def web_metrics() -> bytes:
-    """Return the metrics of all worker processes of this web server, in Prometheus' text form."""
-    folder = Path(settings.METRICS_DIR)
-    forget_dead_workers(folder)
+    """Return the metrics of all worker processes of this web server, or only of this one if they cannot be shared, as text."""
+    shared = multiprocess_metrics.shared
+    if shared is None or not shared.complete:
+        return generate_latest(REGISTRY)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry, path=str(shared.folder))  # type: ignore[no-untyped-call]
     return generate_latest(registry)
 
 

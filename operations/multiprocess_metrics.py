@@ -1,80 +1,107 @@
 """Worker processes of one web server keep their metrics in files, so that any of them can answer for all.
 
-prometheus_client names these files by process id, and they stay for ever: each worker that was restarted leaves
-some behind. Here a worker takes the lowest free slot, and holds it by a lock that ends with the process. So there are
-as many files as workers, and who takes a dead worker's slot goes on counting where that one stopped.
+Each worker has the files of its number. The one that replaces it goes on counting there, so there are as many files as
+workers, for ever.
 """
 
-import fcntl
+import logging
 import os
 from pathlib import Path
 from typing import IO
 
-from prometheus_client import multiprocess, values
+from prometheus_client import mmap_dict, multiprocess, values
 
 from core.locks import try_lock
 
-_LOCK = "slot-{}.lock"
-MAX_WORKERS = 256
+log = logging.getLogger(__name__)
+
+# Of each file: some 5,000 values, more than there are. Taken from the disk at once, since a process that writes to memory
+# for which the disk has no room any more is killed (SIGBUS).
+FILE_BYTES = 1024 * 1024
+# Whose files the metrics are in that are made before the workers are started.
+_PARENT = "parent"
 
 
-class _Slot:
-    """The slot of this process in `folder`; a forked process takes one of its own."""
+class SharedMetrics:
+    """The metrics of one web server's processes, in a folder that no other web server uses."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._number: int | None = None
-        self._lock: IO[bytes] | None = None
-        os.register_at_fork(after_in_child=self._forget)
+        self.folder = folder
+        # Whether all metrics of this process are there.
+        self.complete = True
+        self._slot: int | str = _PARENT
+        # An open file that is locked until the last of our processes ends.
+        self._lock = self._take()
 
-    def number(self) -> int:
-        if self._number is None:
-            return self._take()
-        return self._number
+    def use_slot(self, number: int) -> None:
+        """Count as worker `number` in this process from now on."""
+        self._slot = number
 
-    def _forget(self) -> None:
-        self._number = None
+    def forget_state(self, number: int) -> None:
+        """Remove what worker `number`, which has died, said of its present state, such as queue lengths; its counts stay."""
+        multiprocess.mark_process_dead(number, str(self.folder))  # type: ignore[no-untyped-call]
 
-    def _take(self) -> int:
-        with (self._folder / "lock").open("w") as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            if not _taken(self._folder):
-                # Nobody is here: the files are of an earlier run.
-                for leftover in self._folder.glob("*.db"):
-                    leftover.unlink()
-            for number in range(MAX_WORKERS):
-                lock = try_lock(self._folder / _LOCK.format(number))
-                if lock:
-                    _forget_state(number, self._folder)
-                    self._number, self._lock = number, lock
-                    return number
-        raise RuntimeError(f"More than {MAX_WORKERS} worker processes share {self._folder}.")
+    def slot(self) -> int | str:
+        return self._slot
+
+    def allocate(self, path: str) -> str:
+        """Return `path`, a file with room on the disk. When there is none: a file in memory, which nobody else reads."""
+        if self._lock is not None:
+            try:
+                _allocate(path)
+            except OSError as err:
+                self._complain(str(err.strerror))
+            else:
+                return path
+        return f"/proc/self/fd/{os.memfd_create('metrics')}"
+
+    def _take(self) -> IO[bytes] | None:
+        """Lock the folder and empty it; return None where that cannot be done, or another web server has it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = try_lock(self.folder / "lock")
+            if lock is None:
+                self._complain("another web server uses it")
+                return None
+            for leftover in self.folder.glob("*.db"):
+                leftover.unlink()
+        except OSError as err:
+            self._complain(str(err.strerror))
+            return None
+        return lock
+
+    def _complain(self, problem: str) -> None:
+        self.complete = False
+        log.error("Metrics cannot be kept in %s (%s); each process of the web server counts for itself", self.folder, problem)
+
+
+# Those of this process, once share_metrics() was called.
+shared: SharedMetrics | None = None
 
 
 def share_metrics(folder: Path) -> None:
-    """Keep all metrics that are made from now on in `folder`, which worker processes of one server share."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Have all metrics that are made from now on in this process, and in those that it forks, kept in `folder`.
+
+    Metrics never keep a web server from serving: where the disk is full, each process counts for itself, and the log says so.
+    """
+    global shared  # noqa: PLW0603 # prometheus_client has but one place for this, too
+    made = shared = SharedMetrics(folder)
+
+    class AllocatedDict(mmap_dict.MmapedDict):
+        def __init__(self, filename: str) -> None:
+            super().__init__(made.allocate(filename))  # type: ignore[no-untyped-call]
+
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    values.ValueClass = values.MultiProcessValue(_Slot(folder).number)  # type: ignore[no-untyped-call]
+    setattr(values, "MmapedDict", AllocatedDict)  # noqa: B010 # the files of MultiProcessValue
+    values.ValueClass = values.MultiProcessValue(made.slot)  # type: ignore[no-untyped-call]
 
 
-def forget_dead_workers(folder: Path) -> None:
-    """Remove the gauges of dead workers, such as queue lengths; their counters stay."""
-    for path in folder.glob(_LOCK.format("*")):
-        lock = try_lock(path)
-        if lock:
-            with lock:
-                _forget_state(path.stem.removeprefix("slot-"), folder)
-
-
-def _forget_state(number: int | str, folder: Path) -> None:
-    multiprocess.mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
-
-
-def _taken(folder: Path) -> bool:
-    for path in folder.glob(_LOCK.format("*")):
-        lock = try_lock(path)
-        if lock is None:
-            return True
-        lock.close()
-    return False
+def _allocate(path: str) -> None:
+    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        os.posix_fallocate(file, 0, FILE_BYTES)
+    except OSError:
+        Path(path).unlink()
+        raise
+    finally:
+        os.close(file)

@@ -1,11 +1,16 @@
-"""Are the ports free on which this installation will listen?"""
+"""The ports that this installation listens on, and the files that a process may have open."""
 
 import errno
+import resource
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from django.conf import settings
+
+# Files that are open besides connections: the database's, the log, libraries.
+OTHER_FILES = 100
+BACKLOG = 2048
 
 
 class PortUnusable(Exception):
@@ -22,33 +27,52 @@ class Port:
     kind: socket.SocketKind = socket.SOCK_STREAM
 
 
+def http_port() -> Port:
+    """Return the port of the web server."""
+    return Port("HTTP_PORT", settings.HTTP_HOST, settings.HTTP_PORT)
+
+
 def needed_ports() -> list[Port]:
     """Return the ports that the processes of `make run` listen on."""
-    http = Port("HTTP_PORT", settings.HTTP_HOST, settings.HTTP_PORT)
     mqtt = Port("MQTT_PORT", settings.MQTT_HOST, settings.MQTT_PORT)
     coap = Port("COAP_PORT", settings.COAP_HOST, settings.COAP_PORT, socket.SOCK_DGRAM)
-    return [http, mqtt, coap] if settings.MQTT_EMBEDDED_BROKER else [http, coap]
+    return [http_port(), mqtt, coap] if settings.MQTT_EMBEDDED_BROKER else [http_port(), coap]
 
 
 def require_free_ports() -> None:
     """Raise PortUnusable when one of the needed ports is in use or not ours to take."""
     with ExitStack() as held:  # all at once, so that two settings with the same number are found too
         for port in needed_ports():
-            try:
-                _listen(port, held)
-            except (OSError, OverflowError) as err:
-                raise PortUnusable(_sentence(port, err)) from err
+            held.enter_context(listen(port))
 
 
-def _listen(port: Port, held: ExitStack) -> None:
-    family, _, _, _, address = socket.getaddrinfo(port.host, None, type=port.kind)[0]
-    probe = held.enter_context(socket.socket(family, port.kind))
-    if port.kind == socket.SOCK_STREAM:
-        # Connections of an earlier run that are still in TIME_WAIT do not count. On UDP the option would share the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    probe.bind((address[0], port.number, *address[2:]))
-    if port.kind == socket.SOCK_STREAM:
-        probe.listen(1)
+def listen(port: Port) -> socket.socket:
+    """Return a socket that listens on `port`, or for UDP is bound to it. Raises PortUnusable."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(port.host or None, None, type=port.kind, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, port.kind)
+        try:
+            if port.kind == socket.SOCK_STREAM:
+                # Connections of an earlier run that are still in TIME_WAIT do not count. On UDP the option would share the port.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((address[0], port.number, *address[2:]))
+            if port.kind == socket.SOCK_STREAM:
+                listener.listen(BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+    except (OSError, OverflowError) as err:
+        raise PortUnusable(_sentence(port, err)) from err
+    return listener
+
+
+def connections_allowed(wanted: int) -> int:
+    """Return how many connections, `wanted` at most, the process may have open; raises its limit on open files as it can."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted + OTHER_FILES if hard == resource.RLIM_INFINITY else min(wanted + OTHER_FILES, hard)
+    soft = max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(wanted, soft - OTHER_FILES))
 
 
 def _sentence(port: Port, err: Exception) -> str:

@@ -98,7 +98,7 @@ def test_after_a_restart_every_thread_goes_on_at_its_first_try(stack, postgres, 
     postgres.start()
     moment = postgres.psql("postgres", "SELECT now()")
 
-    # granian's threads, the queue's drainer in both worker processes, the CoAP server's threads, heartbeats, Celery
+    # The web server's threads, the queue's drainer in both worker processes, the CoAP server's threads, heartbeats, Celery
     assert set(report_from_many_threads(stack, token)) == {200}
     for number in range(8):
         assert stack.provision(profile, deviceName=f"after-{number}")["status"] == "SUCCESS"

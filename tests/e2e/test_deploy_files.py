@@ -25,7 +25,7 @@ def assert_is_a_setting(name):
 def root(tmp_path):
     """A system's root with our units, and the programs that they start."""
     shutil.copytree(ROOT / "deploy/systemd", tmp_path / "etc/systemd/system")
-    for name in ("granian", "python", "celery"):
+    for name in ("python", "celery"):
         path = tmp_path / "opt/firstlight/.venv/bin" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n")
@@ -59,10 +59,10 @@ def test_units_use_settings_and_commands_that_there_are():
         for line in re.findall("^Environment=(.*)$", text, re.MULTILINE)
         for name in re.findall(r"(\w+)=", line)
     }
-    for name in names - {"PYTHONUNBUFFERED", "GRANIAN_LOG_CONFIG"}:
+    for name in names - {"PYTHONUNBUFFERED"}:
         assert_is_a_setting(name)
     commands = re.findall(r"manage\.py (\w+)", "".join(texts.values()))
-    assert sorted(commands) == ["coap_server", "mqtt_bridge"]
+    assert sorted(commands) == ["coap_server", "http_server", "mqtt_bridge"]
     assert set(commands) <= set(get_commands())
 
 

@@ -18,7 +18,6 @@ from tests.support.web import ROOT, create_profile, manage
 DATABASE = "firstlight"
 START_S = 120.0
 MIB = 1024 * 1024
-GRANIAN = ("--interface", "wsgi", "--host", "127.0.0.1", "--workers", "1", "--blocking-threads", "32", "--no-ws")
 
 
 class Cluster:
@@ -60,13 +59,16 @@ class Cluster:
         """Start a process, or start it again after its end."""
         kind, index = name[:-1], int(name[-1]) - 1
         manage = [sys.executable, "manage.py"]
-        granian = [str(Path(sys.executable).with_name("granian")), *GRANIAN, "--port", str(self.http_ports[index])]
         command = {
-            "web": [*granian, "config.wsgi:application"],
+            "web": [*manage, "http_server"],
             "bridge": [*manage, "mqtt_bridge"],
             "coap": [*manage, "coap_server"],
         }[kind]
-        own = {"COAP_PORT": str(self.coap_ports[index]), "METRICS_DIR": str(self._folder / name)}
+        own = {
+            "HTTP_PORT": str(self.http_ports[index]),
+            "COAP_PORT": str(self.coap_ports[index]),
+            "METRICS_DIR": str(self._folder / name),
+        }
         self.servers[name] = Server(command, self._folder / f"{name}.log", env=self.environment | own, cwd=ROOT)
 
     def wait_until_ready(self) -> None:

@@ -19,7 +19,7 @@ from aiocoap.numbers.codes import EMPTY
 from tests.support.mqtt import connect_packet, packet, publish_packet, text
 
 COAP_RESEND_S = 2.0
-# granian closes a connection that has been idle for 30 s.
+# The web server closes a connection that has been idle for 60 s.
 HTTP_IDLE_S = 5.0
 _CONNACK, _PUBLISH, _SUBACK = 2, 3, 9
 

@@ -1,4 +1,4 @@
-"""A web process as in production: granian with worker processes and threads, over HTTP on a free port."""
+"""A web server as in production, with worker processes and threads, on a free port."""
 
 import json
 import os
@@ -37,25 +37,28 @@ def create_profile(environment: dict[str, str], name: str, strategy: str = "ALLO
 
 
 class Web:
-    """Granian serving config.wsgi with `environment` on top of this one, its files below `folder`, migrated."""
+    """`manage.py http_server` with `environment` on top of this one, its files below `folder`, migrated."""
 
     def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
         self.port = free_port()
         self.environment = os.environ | {
             "FIRSTLIGHT_DATA": str(folder / "data"),
             "DATABASE_URL": f"sqlite:///{folder / 'web.sqlite3'}",
+            "HTTP_PORT": str(self.port),
+            "HTTP_WORKERS": str(workers),
             **environment,
         }
         folder.mkdir(parents=True, exist_ok=True)
         manage(self.environment, "migrate", "--verbosity", "0")
-        granian = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi", "--no-ws", "--respawn-failed-workers"]
-        self.server = Server(
-            [*granian, "--workers", str(workers), "--blocking-threads", "8", "--port", str(self.port), "config.wsgi:application"],
-            folder / "web.log",
-            env=self.environment,
-            cwd=ROOT,
-        )
-        wait_for(self._is_up, "the web process")
+        self._log = folder / "web.log"
+        self.start()
+
+    def start(self, *prefix: str) -> None:
+        """Start the server, or start it again; `prefix` is a command that runs it, such as `prlimit …`."""
+        command = [*prefix, sys.executable, "manage.py", "http_server"]
+        self._log.unlink(missing_ok=True)
+        self.server = Server(command, self._log, env=self.environment, cwd=ROOT)
+        wait_for(self._is_up, "the web server")
 
     def request(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """Return the answer to a GET of `path`, or a POST of `body`."""

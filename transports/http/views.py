@@ -22,6 +22,7 @@ from transports.errors import BodyTooLarge
 from transports.handler import Reply, ReplyKind, handle, too_large, unavailable
 from transports.http.addresses import client_address
 from transports.http.body import read_body
+from transports.http.deferred import respond_later
 
 STATUS = {
     ReplyKind.SUCCESS: HTTPStatus.OK,
@@ -76,7 +77,7 @@ class ProvisionView(DeviceView):
         except BodyTooLarge:
             return response(too_large(Transport.HTTP, address))
         key = plain.META.get("HTTP_IDEMPOTENCY_KEY")
-        return response(handle(body, Transport.HTTP, address, idempotency_key=key).result())
+        return respond_later(plain, handle(body, Transport.HTTP, address, idempotency_key=key), response)
 
 
 class DeviceDataView(DeviceView):

@@ -1,7 +1,6 @@
 """The broker as a process: its socket, its signals, its heartbeat."""
 
 import asyncio
-import resource
 import signal
 import socket
 
@@ -9,10 +8,8 @@ from django.conf import settings
 
 from operations.choices import Process
 from operations.heartbeat import Beating
+from operations.ports import connections_allowed
 from transports.mqtt.broker.server import ProvisioningBroker
-
-# Files that are open besides connections: the database's, the log, libraries.
-OTHER_FILES = 64
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -22,15 +19,6 @@ def listening_socket(host: str, port: int) -> socket.socket:
         raise OverflowError("a port is 0 to 65535")
     family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(address[:2], family=family, backlog=1024)
-
-
-def connections_allowed(wanted: int) -> int:
-    """Return how many connections, `wanted` at most, the process may have open; raises its limit on open files as it can."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = wanted + OTHER_FILES if hard == resource.RLIM_INFINITY else min(wanted + OTHER_FILES, hard)
-    soft = max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(1, min(wanted, soft - OTHER_FILES))
 
 
 async def run(listener: socket.socket) -> None:
