@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run password check test soak bench mosquitto-plugin lock proto screenshots clean
+.PHONY: help run password check test soak attack bench mosquitto-plugin lock proto screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -62,6 +62,10 @@ test: $(BIN)/.installed-dev ## all tests, those of the database on SQLite and on
 soak: $(BIN)/.installed-dev ## the tests that take long
 	@deploy/apt-install $(TEST_PROGRAMS) $(PLUGIN_PROGRAMS) valgrind=valgrind
 	python -m pytest -m soak --timeout 0 --capture no
+
+attack: $(BIN)/.installed-dev ## attacks on the product, the heavy ones too
+	@deploy/apt-install $(TEST_PROGRAMS)
+	python -m pytest -m 'soak or not soak' --timeout 0 tests/e2e/test_attack_*.py
 
 bench: $(BIN)/.installed-dev ## the benchmarks
 	python -m benchmarks

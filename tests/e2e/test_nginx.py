@@ -1,40 +1,12 @@
 """deploy/nginx/firstlight.conf, run by nginx as it stands but for names, ports and files, in front of a web server."""
 
-import http.client
 import json
-import os
-import ssl
-import subprocess
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.support.processes import Server, free_port, listens, program, wait_for
-from tests.support.web import ROOT, Web, create_profile, manage
-
-MAIN = """
-daemon off;
-{user}
-pid {folder}/nginx.pid;
-error_log {folder}/main.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/firstlight.conf;
-}}
-"""
-
-# Started by root, its workers would be another user, who may not write below pytest's folder.
-USER = "user root;" if os.geteuid() == 0 else ""
+from tests.support.nginx import Nginx
+from tests.support.processes import free_port
+from tests.support.web import Web, create_profile, manage
 
 
 @pytest.fixture(scope="module")
@@ -47,56 +19,6 @@ def web(tmp_path_factory):
 @pytest.fixture(scope="module")
 def profile(web):
     return create_profile(web.environment, "proxied sensors")
-
-
-def certificate(folder):
-    """Write a certificate for localhost, and its key."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "firstlight.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "firstlight.key").write_bytes(pem)
-
-
-class Nginx:
-    """Our configuration in front of the web servers on `upstreams`."""
-
-    def __init__(self, folder, *upstreams):
-        self.folder, self.port = folder, free_port()
-        certificate(folder)
-        text = (ROOT / "deploy/nginx/firstlight.conf").read_text()
-        for old, new in {
-            "listen 80;": f"listen 127.0.0.1:{free_port()};",
-            "listen 443 ssl http2;": f"listen 127.0.0.1:{self.port} ssl http2;",
-            "firstlight.example": "localhost",
-            "/etc/nginx/": f"{folder}/",
-            "/var/log/nginx/": f"{folder}/",
-            "127.0.0.1:8081": f"127.0.0.1:{upstreams[0]}",
-            "127.0.0.1:8082": f"127.0.0.1:{upstreams[1]}",
-        }.items():
-            assert old in text
-            text = text.replace(old, new)
-        (folder / "firstlight.conf").write_text(text)
-        (folder / "nginx.conf").write_text(MAIN.format(folder=folder, user=USER))
-        command = [program("nginx", "nginx-light"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-        checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
-        assert checked.returncode == 0, checked.stderr
-        assert "warn" not in checked.stderr
-        self.server = Server(command, folder / "output")
-        wait_for(lambda: listens(self.port), "nginx")
-
-    def request(self, method, path, body=None, headers=None):
-        """Return status, headers and body of the answer over TLS."""
-        context = ssl.create_default_context(cafile=self.folder / "firstlight.crt")
-        connection = http.client.HTTPSConnection("localhost", self.port, context=context, timeout=30)
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
 
 
 @pytest.fixture
