@@ -269,6 +269,8 @@ MAX_REQUEST_BYTES = 64 * 1024
 # Requests with a wrong key or secret that one source, or all sources together for one key, may send in a minute.
 GUESSES_PER_SOURCE = env.int("GUESSES_PER_SOURCE", default=120)
 GUESSES_PER_KEY = env.int("GUESSES_PER_KEY", default=600)
+# Telemetry keys, and client attributes, that one device may have.
+MAX_KEYS_PER_DEVICE = env.int("MAX_KEYS_PER_DEVICE", default=1_000)
 # Days for which provision attempts are kept.
 ATTEMPTS_KEPT_DAYS = env.int("ATTEMPTS_KEPT_DAYS", default=90)
 

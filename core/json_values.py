@@ -1,9 +1,13 @@
 """What a JSON column can hold, on any database."""
 
 import math
+import re
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
+NOT_FINITE = "A number is not finite."
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def json_problem(value: Any, depth: int = 0) -> str:
@@ -15,10 +19,9 @@ def json_problem(value: Any, depth: int = 0) -> str:
         return "The value is nested too deeply."
     match value:
         case str():
-            bad = "\0" in value or any("\ud800" <= character <= "\udfff" for character in value)
-            return "A text has NUL or half a surrogate pair." if bad else ""
+            return "A text has NUL or half a surrogate pair." if _UNSTORABLE.search(value) else ""
         case float():
-            return "" if math.isfinite(value) else "A number is not finite."
+            return "" if math.isfinite(value) else NOT_FINITE
         case dict():
             inner = (*value.keys(), *value.values())
         case list():

@@ -1,8 +1,9 @@
-"""Questions about devices that pages ask, each a fixed number of queries."""
+"""Questions about devices that pages and the devices themselves ask, each a fixed number of queries."""
 
 import uuid
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -62,3 +63,29 @@ def shared_attributes(ids: Collection[uuid.UUID], keys: Collection[str] | None =
     for device_id, key, value in rows.values_list("device_id", "key", "value"):
         found[device_id][key] = value
     return dict(found)
+
+
+# What a device may read of its attributes, and its name in the answer.
+_READABLE = {AttributeScope.CLIENT: "client", AttributeScope.SHARED: "shared"}
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeRequest:
+    """The attributes that a device asks for by name, e.g. the shared one "target". Without any name it asks for all."""
+
+    client_keys: frozenset[str] = frozenset()
+    shared_keys: frozenset[str] = frozenset()
+
+
+def readable_attributes(device: Device, request: AttributeRequest) -> dict[str, dict[str, Any]]:
+    """Return what `request` may have: `{"client": {key: value}, "shared": {…}}`, a scope without values left out."""
+    wanted = Q()
+    if request.client_keys:
+        wanted |= Q(scope=AttributeScope.CLIENT, key__in=request.client_keys)
+    if request.shared_keys:
+        wanted |= Q(scope=AttributeScope.SHARED, key__in=request.shared_keys)
+    rows = DeviceAttribute.objects.filter(wanted or Q(scope__in=_READABLE), device=device).order_by("scope", "key")
+    answer: dict[str, dict[str, Any]] = {}
+    for scope, key, value in rows.values_list("scope", "key", "value"):
+        answer.setdefault(_READABLE[AttributeScope(scope)], {})[key] = value
+    return answer

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
@@ -15,6 +16,7 @@ from core.unique import unique
 from devices.bulk_services import devices_reset_provisioning
 from devices.choices import PROVISION_STATE
 from devices.credentials import Credentials, InvalidCredentials, generated_token, normalized
+from devices.errors import QuotaExceeded
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
 from events.choices import Kind
 from events.services import NewEvent, named_keys, record
@@ -103,15 +105,16 @@ def credentials_handed_out(*, credentials: QuerySet[DeviceCredentials]) -> None:
 
 @transaction.atomic
 def telemetry_save(*, device: Device, readings: Iterable[Reading]) -> None:
-    """Keep the newest reading of each key; one that is older than what is kept already is dropped."""
+    """Keep the newest reading of each key; one that is older than what is kept already is dropped. Raises QuotaExceeded."""
     newest: dict[str, Reading] = {}
     for reading in readings:
         if reading.key not in newest or reading.measured_at >= newest[reading.key].measured_at:
             newest[reading.key] = reading
-    # The lock is the device's: a key's first reading has no row yet that could be locked.
-    Device.objects.select_for_update(no_key=True).filter(pk=device.pk).values_list("pk").get()
-    kept = LatestTelemetry.objects.filter(device=device, key__in=newest)
-    for key, measured_at in kept.order_by().values_list("key", "measured_at"):
+    _lock(device)
+    rows = LatestTelemetry.objects.filter(device=device)
+    kept = list(rows.filter(key__in=newest).order_by().values_list("key", "measured_at"))
+    _check_quota(rows, new=len(newest) - len(kept), what="telemetry")
+    for key, measured_at in kept:
         if measured_at > newest[key].measured_at:
             del newest[key]
     LatestTelemetry.objects.bulk_create(
@@ -125,8 +128,14 @@ def telemetry_save(*, device: Device, readings: Iterable[Reading]) -> None:
     )
 
 
+@transaction.atomic
 def client_attributes_save(*, device: Device, values: dict[str, Any]) -> None:
-    """Set attributes that the device reports about itself, in scope client."""
+    """Set attributes that the device reports about itself, in scope client. Raises QuotaExceeded."""
+    rows = DeviceAttribute.objects.filter(device=device, scope=AttributeScope.CLIENT)
+    kept = rows.filter(key__in=values)
+    if kept.count() < len(values):
+        _lock(device)
+        _check_quota(rows, new=len(values) - kept.count(), what="client attribute")
     _attributes_save(device, AttributeScope.CLIENT, values)
 
 
@@ -141,3 +150,15 @@ def _attributes_save(device: Device, scope: AttributeScope, values: dict[str, An
         unique_fields=["device", "scope", "key"],
         update_fields=["value", "updated_at"],
     )
+
+
+def _lock(device: Device) -> None:
+    """Lock the row of the device: a new key has no row yet that could be locked."""
+    Device.objects.select_for_update(no_key=True).filter(pk=device.pk).values_list("pk").get()
+
+
+def _check_quota(rows: QuerySet[Any], *, new: int, what: str) -> None:
+    """Raise QuotaExceeded if `new` more keys are too many beside those in `rows`. The device is locked."""
+    most = settings.MAX_KEYS_PER_DEVICE
+    if new > 0 and rows.count() + new > most:
+        raise QuotaExceeded(f"A device may have {most} {what} keys. Nothing in this message was stored.")

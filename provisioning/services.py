@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import Error, connection, transaction
 from django.utils import timezone
@@ -21,6 +21,7 @@ from provisioning.keys import keys_of
 from provisioning.ledger import Ledger, blank_ledger, read_ledger
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
 from provisioning.metrics import count_attempts
+from provisioning.models import ProvisionAttempt
 from provisioning.rate_limits import Guess
 from provisioning.rejected import Rejection
 from provisioning.rows import attempt_of
@@ -165,6 +166,15 @@ def _decided(checked: Checked, ledger: Ledger) -> ProvisionOutcome:
         return decide(checked, ledger)
     except ProvisionError as err:
         return _failed(err)
+
+
+def attempt_add_detail(*, request_id: str, detail: str) -> None:
+    """Have the attempt of a request of the last minutes say `detail`, unless it says something already. Raises nothing."""
+    try:
+        recent = ProvisionAttempt.objects.filter(created_at__gte=timezone.now() - timedelta(minutes=5))
+        recent.filter(request_id=request_id, detail="").update(detail=detail)
+    except Error as err:
+        log.warning("The attempt of request %s could not be changed: %s", request_id, type(err).__name__)
 
 
 def _failed_alone(request: ProvisionRequest, now: datetime) -> ProvisionOutcome:

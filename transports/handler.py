@@ -8,12 +8,13 @@ import logging
 import secrets
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from provisioning.choices import ProvisionStatus, Reason, Transport
 from provisioning.errors import Unavailable
 from provisioning.group_commit import group_commit
 from provisioning.messages import Origin, ProvisionOutcome
+from provisioning.services import attempt_add_detail
 from transports.codecs import JSON, Codec, MalformedRequest, RequestTooLarge, decode
 from transports.metrics import REPLY_SECONDS
 
@@ -33,6 +34,16 @@ class ReplyKind(enum.Enum):
     TOO_LARGE = enum.auto()
     LIMITED = enum.auto()
     UNAVAILABLE = enum.auto()
+    # The client accepts nothing so large: there is no reply.
+    UNSENDABLE = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySize:
+    """Bytes that a reply may have. Fields are left out of one that is longer than `wanted`; none is longer than `most`."""
+
+    wanted: int
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,15 @@ class Reply:
     retry_after_s: int = 0
 
 
-def handle(body: bytes, transport: Transport, address: str = "", *, idempotency_key: str | None = None) -> "Future[Reply]":
-    """Return a future of the reply to the request in `body`. The future never fails."""
+def handle(
+    body: bytes,
+    transport: Transport,
+    address: str = "",
+    *,
+    idempotency_key: str | None = None,
+    size: ReplySize | None = None,
+) -> "Future[Reply]":
+    """Return a future of the reply to the request in `body`, of any size where `size` is None. The future never fails."""
     received = time.perf_counter()
     origin = Origin(transport, address, secrets.token_hex(8))
     answer: Future[Reply] = Future()
@@ -56,6 +74,7 @@ def handle(body: bytes, transport: Transport, address: str = "", *, idempotency_
     answer.set_running_or_notify_cancel()
 
     def give(reply: Reply) -> None:
+        reply = _sendable(reply, size)
         REPLY_SECONDS.labels(transport.value, reply.kind.name).observe(time.perf_counter() - received)
         answer.set_result(reply)
 
@@ -66,7 +85,7 @@ def handle(body: bytes, transport: Transport, address: str = "", *, idempotency_
         kind = ReplyKind.TOO_LARGE if isinstance(err, RequestTooLarge) else ReplyKind.MALFORMED
         give(Reply(kind, err.codec.encode_error(str(err)), err.codec, origin.request_id, text=str(err)))
     else:
-        group_commit.submit(request, lambda outcome: give(_reply(outcome, codec, origin)))
+        group_commit.submit(request, lambda outcome: give(_reply(outcome, codec, origin, size.wanted if size else None)))
     return answer
 
 
@@ -86,7 +105,7 @@ def unavailable(codec: Codec = JSON, request_id: str = "") -> Reply:
     )
 
 
-def _reply(outcome: ProvisionOutcome, codec: Codec, origin: Origin) -> Reply:
+def _reply(outcome: ProvisionOutcome, codec: Codec, origin: Origin, room: int | None) -> Reply:
     if outcome.reason == Reason.UNAVAILABLE:
         return unavailable(codec, origin.request_id)
     log.log(
@@ -99,12 +118,23 @@ def _reply(outcome: ProvisionOutcome, codec: Codec, origin: Origin) -> Reply:
         extra={"request_id": origin.request_id, "transport": origin.transport.value},
     )
     try:
-        body = codec.encode(outcome)
+        body = codec.encode(outcome, room)
     except Exception:
         # What is raised here nobody sees, and the edge would wait for ever.
         log.exception("The answer to request %s could not be encoded", origin.request_id)
         return unavailable(codec, origin.request_id)
     return Reply(_kind(outcome), body, codec, origin.request_id, retry_after_s=outcome.retry_after_s)
+
+
+def _sendable(reply: Reply, size: ReplySize | None) -> Reply:
+    """Return `reply`, or if it is too large one of kind UNSENDABLE, and then the attempt says so."""
+    if size is None or size.most is None or len(reply.body) <= size.most:
+        return reply
+    text = f"The reply was not sent: it has {len(reply.body)} bytes, and the client accepts {max(size.most, 0)}."
+    log.warning("Request %s: %s", reply.request_id, text)
+    if reply.kind in (ReplyKind.SUCCESS, ReplyKind.REFUSED):
+        attempt_add_detail(request_id=reply.request_id, detail=text)
+    return replace(reply, kind=ReplyKind.UNSENDABLE, body=b"", text=text)
 
 
 def _kind(outcome: ProvisionOutcome) -> ReplyKind:

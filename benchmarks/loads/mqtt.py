@@ -75,13 +75,14 @@ class _Client:
         self._socket.close()
 
     def _take(self, reply: dict[str, str]) -> None:
-        name = reply.get("deviceName", "")
-        sent_at = self.waiting.pop(name, None)
-        if sent_at is None:
-            self.refused += not name
-            self.duplicated += name in self._done
+        token = reply.get("credentialsValue", "")
+        if not token or token in self._done or not self.waiting:
+            self.refused += not token
+            self.duplicated += bool(token)
             return
-        self._done.add(name)
+        self._done.add(token)
+        # Replies over MQTT have no room for the name. They come in the order of the requests, but for those of one batch.
+        sent_at = self.waiting.pop(next(iter(self.waiting)))
         self.latencies.append(time.perf_counter() - sent_at)
         self.answered += 1
 

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 from devices.credentials import AccessToken, X509Certificate
+from devices.errors import QuotaExceeded
 from devices.models import Device, DeviceAttribute, DeviceCredentials, LatestTelemetry
 from devices.services import Reading, client_attributes_save, device_create, device_reset_provisioning, telemetry_save
 from profiles.services import profile_create
@@ -138,6 +139,22 @@ def test_no_readings_change_nothing(device):
     client_attributes_save(device=device, values={})
 
     assert not latest()
+
+
+def test_keys_beyond_the_quota_are_refused_whole(device, settings):
+    settings.MAX_KEYS_PER_DEVICE = 2
+    telemetry_save(device=device, readings=[reading("a", 1), reading("b", 1)])
+    client_attributes_save(device=device, values={"a": 1, "b": 1})
+
+    with pytest.raises(QuotaExceeded, match="2 telemetry keys"):
+        telemetry_save(device=device, readings=[reading("a", 2, 1), reading("c", 2)])
+    with pytest.raises(QuotaExceeded, match="2 client attribute keys"):
+        client_attributes_save(device=device, values={"a": 2, "c": 2})
+
+    telemetry_save(device=device, readings=[reading("a", 3, 1), reading("b", 3, 1)])
+    client_attributes_save(device=device, values={"a": 3, "b": 3})
+    assert {key: value for key, (value, _) in latest().items()} == {"a": 3, "b": 3}
+    assert dict(device.attributes.filter(scope="CLIENT_SCOPE").values_list("key", "value")) == {"a": 3, "b": 3}
 
 
 def test_attributes_go_to_scope_client_and_leave_others_alone(device):

@@ -88,7 +88,8 @@ class Cluster:
         `result` are the fields of the successes by the name that was asked for. No token is in what a failing test prints.
         """
         stored = self._tokens(profile)
-        said = {name: fields["accessToken"] for name, fields in result.items() if fields["deviceName"] == name}
+        # Over MQTT the name may have been left out, for the size of the packet.
+        said = {name: fields["credentialsValue"] for name, fields in result.items() if fields.get("deviceName", name) == name}
         return sorted(name for name in stored.keys() | result.keys() if stored.get(name, "none stored") != said.get(name))
 
     def pids(self) -> dict[str, list[int]]:

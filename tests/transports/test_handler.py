@@ -17,7 +17,7 @@ from tests.transports.codecs.test_fuzz import any_text, documents
 from transports import handler as module
 from transports.codecs import JSON, PROTOBUF
 from transports.codecs import provision_pb2 as wire
-from transports.handler import ReplyKind, handle, too_large
+from transports.handler import ReplyKind, ReplySize, handle, too_large
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,6 +74,25 @@ def test_idempotency_key_of_transport_repeats_the_answer():
     first, second = (send(pair(key) | {"deviceName": "a"}, idempotency_key="idempotency-key-1") for _ in range(2))
 
     assert first.body == second.body
+
+
+def test_reply_has_the_size_that_its_client_takes():
+    key = creating()
+    fields = pair(key) | {"deviceName": "DHT11-0001"}
+    whole, short = (send(fields, idempotency_key="idempotency-key-1", size=size) for size in (None, ReplySize(190)))
+
+    assert whole.body.startswith(short.body[:-1])
+    assert len(short.body) <= 190 < len(whole.body)
+
+
+def test_reply_that_does_not_fit_is_not_sent_and_the_attempt_says_so():
+    reply = send(pair(creating()) | {"deviceName": "a"}, size=ReplySize(50, most=50))
+
+    attempt = ProvisionAttempt.objects.get()
+    assert (reply.kind, reply.body, attempt.outcome) == (ReplyKind.UNSENDABLE, b"", "SUCCESS")
+    assert attempt.detail == reply.text
+    assert attempt.detail.endswith(" bytes, and the client accepts 50.")
+    assert send(b"{}", size=ReplySize(50, most=50)).kind == ReplyKind.UNSENDABLE
 
 
 def test_refusal_is_told():

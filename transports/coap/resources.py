@@ -3,7 +3,6 @@
 import asyncio
 import ipaddress
 from collections.abc import Callable
-from functools import partial
 
 from aiocoap import Code, Message
 from aiocoap.error import BadRequest, RequestEntityTooLarge, Unauthorized
@@ -19,8 +18,11 @@ from provisioning.choices import Transport
 from provisioning.errors import Unavailable
 from transports.codecs.device_data import BadDeviceData
 from transports.database_threads import DatabaseThreads
-from transports.device_data import take_attributes, take_telemetry
-from transports.handler import Reply, ReplyKind, handle, too_large, unavailable
+from transports.device_data import answer_attribute_query, take_attributes, take_telemetry
+from transports.handler import Reply, ReplyKind, ReplySize, handle, too_large, unavailable
+
+# Firmware reads into a small buffer over CoAP too (docs/protocol.md, *Response*, Size).
+REPLY_SIZE = ReplySize(wanted=256)
 
 CODE = {
     ReplyKind.SUCCESS: Code.CREATED,
@@ -47,14 +49,18 @@ class ProvisionResource(DeviceResource):
     """POST /api/v1/provision: a device asks for credentials."""
 
     async def render_post(self, request: Message) -> Message:
-        return message(await asyncio.wrap_future(handle(request.payload, Transport.COAP, address(request.remote))))
+        reply = handle(request.payload, Transport.COAP, address(request.remote), size=REPLY_SIZE)
+        return message(await asyncio.wrap_future(reply))
 
     def too_large(self, request: Message) -> Message:
         return message(too_large(Transport.COAP, address(request.remote)))
 
 
 class DeviceDataResource(DeviceResource):
-    """POST /api/v1/{token}/…: what a device sends; `take` keeps it. Errors are diagnostic text (RFC 7252 section 5.5.2)."""
+    """/api/v1/{token}/…: what a device sends, and what it reads; `take` keeps what it sends.
+
+    Errors are diagnostic text (RFC 7252 section 5.5.2).
+    """
 
     take: Callable[[Device, bytes], None]
 
@@ -63,20 +69,23 @@ class DeviceDataResource(DeviceResource):
         self._threads = threads
 
     async def render_post(self, request: Message) -> Message:
+        return await self.answered(request, lambda device: self.take(device, request.payload))
+
+    async def answered(self, request: Message, act: Callable[[Device], bytes | None]) -> Message:
+        """Return what `act` answers to the device that asks, JSON or nothing. Raises RenderableError."""
         # A token that a device chose may have a slash.
-        token = "/".join(request.opt.uri_path[2:-1])
+        presented = PresentedToken("/".join(request.opt.uri_path[2:-1]))
         try:
-            await self._threads.run(partial(self._authenticate_and_take, PresentedToken(token), request.payload))
+            body = await self._threads.run(lambda: act(authenticate(presented)))
         except AuthenticationFailed:
             raise Unauthorized from None
         except BadDeviceData as err:
             raise BadRequest(str(err)) from None
         except (Unavailable, OperationalError, InterfaceError):
             return message(unavailable())
-        return Message(code=Code.CREATED)
-
-    def _authenticate_and_take(self, presented: PresentedToken, body: bytes) -> None:
-        self.take(authenticate(presented), body)
+        if body is None:
+            return Message(code=Code.CREATED)
+        return Message(code=Code.CONTENT, payload=body, content_format=ContentFormat.JSON)
 
 
 class TelemetryResource(DeviceDataResource):
@@ -86,9 +95,14 @@ class TelemetryResource(DeviceDataResource):
 
 
 class AttributesResource(DeviceDataResource):
-    """POST /api/v1/{token}/attributes."""
+    """POST and GET /api/v1/{token}/attributes."""
 
     take = staticmethod(take_attributes)
+
+    async def render_get(self, request: Message) -> Message:
+        query = dict(option.partition("=")[::2] for option in request.opt.uri_query)
+        keys = {"client_keys": query.get("clientKeys", ""), "shared_keys": query.get("sharedKeys", "")}
+        return await self.answered(request, lambda device: answer_attribute_query(device, **keys))
 
 
 class CoreResource(DeviceResource):

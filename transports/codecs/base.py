@@ -25,8 +25,12 @@ class Codec(Protocol):
     def decode(self, body: bytes, origin: Origin, idempotency_key: str | None) -> ProvisionRequest:
         """Return the request in `body`. Raises NotThisFormat or MalformedRequest."""
 
-    def encode(self, outcome: ProvisionOutcome) -> bytes:
-        """Return the answer to a device whose request had `outcome`."""
+    def encode(self, outcome: ProvisionOutcome, room: int | None = None) -> bytes:
+        """Return the answer to a device whose request had `outcome`.
+
+        Where the transport asks for short replies, `room` is how many bytes it should have. What a device cannot do
+        without stays even if it takes more (docs/protocol.md, *Response*, Size).
+        """
 
     def encode_error(self, text: str) -> bytes:
         """Return the answer FAILURE to a request that did not reach the core; `text` says why where the format has room."""

@@ -1,23 +1,33 @@
-"""What devices send once they have credentials: telemetry and attributes, as JSON.
+"""What devices send once they have credentials, and what they read: telemetry and attributes, as JSON.
 
-Source of the forms: protocol.md, *With the credentials afterwards*.
+Source of the forms: docs/protocol.md, *Data*.
 """
 
 import json
+import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
 
-from core.json_values import json_problem, no_constant
+from core.json_values import NOT_FINITE, json_problem
+from core.lenient_json import InvalidJson, LenientDecoder
 from core.text import MAX_TEXT_LENGTH
+from devices.selectors import AttributeRequest
 from devices.services import Reading
 
 MAX_KEYS = 1_000
+# The years 1900 to 9998: times that every database stores and that can be shown in any time zone. Milliseconds.
+EARLIEST_TS, LATEST_TS = -2_208_988_800_000, 253_370_764_799_999
+
+_WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
+_NOT_FINITE_WORDS = frozenset(("nan", "inf", "infinity"))
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class BadDeviceData(Exception):
-    """Telemetry or attributes that cannot be read. Its text goes to the device."""
+    """Telemetry, attributes or a request for them that cannot be read or stored. Its text goes to the device."""
 
 
 def decode_telemetry(body: bytes) -> list[Reading]:
@@ -32,48 +42,97 @@ def decode_telemetry(body: bytes) -> list[Reading]:
 
 
 def decode_attributes(body: bytes) -> dict[str, Any]:
-    """Return the attributes in `body`, one object; a null is skipped. Raises BadDeviceData."""
+    """Return the attributes in `body`, one object. Raises BadDeviceData."""
     values = _values(_parse(body))
     if len(values) > MAX_KEYS:
         raise BadDeviceData(f"More than {MAX_KEYS} attributes in one message.")
     return values
 
 
+def decode_attribute_request(body: bytes) -> AttributeRequest:
+    """Return the request in `body`, `{"clientKeys":"a,b","sharedKeys":"c"}`. Raises BadDeviceData."""
+    document = _parse(body)
+    if not isinstance(document, dict):
+        raise BadDeviceData("A JSON object is needed.")
+    client_keys, shared_keys = document.get("clientKeys") or "", document.get("sharedKeys") or ""
+    if not isinstance(client_keys, str) or not isinstance(shared_keys, str):
+        raise BadDeviceData("clientKeys and sharedKeys must be text: names with commas between them.")
+    return attribute_request(client_keys, shared_keys)
+
+
+def attribute_request(client_keys: str, shared_keys: str) -> AttributeRequest:
+    """Return the request for these names, each a text with commas between them, as in a query. Raises BadDeviceData."""
+    request = AttributeRequest(_names(client_keys), _names(shared_keys))
+    if len(request.client_keys) + len(request.shared_keys) > MAX_KEYS:
+        raise BadDeviceData(f"More than {MAX_KEYS} names in one request.")
+    return request
+
+
+def decode_rpc_method(body: bytes) -> str:
+    """Return the method that a client-side RPC calls, `{"method":"getSessionLimits","params":{}}`. Raises BadDeviceData."""
+    document = _parse(body)
+    method = document.get("method") if isinstance(document, dict) else None
+    if not isinstance(method, str):
+        raise BadDeviceData("A JSON object with a method is needed.")
+    return method
+
+
+def encode(answer: dict[str, Any]) -> bytes:
+    """Return an answer to a device as JSON text."""
+    return _encode(answer).encode()
+
+
+def _names(text: str) -> frozenset[str]:
+    # A name that cannot be stored belongs to no attribute, and PostgreSQL refuses to compare it.
+    return frozenset(name for name in text.split(",") if name and not json_problem(name))
+
+
 def _readings(entry: Any, now: datetime) -> list[Reading]:
-    if isinstance(entry, dict) and "ts" in entry and isinstance(entry.get("values"), dict):
-        return [Reading(key, value, _time(entry["ts"])) for key, value in _values(entry["values"]).items()]
+    if isinstance(entry, dict) and "ts" in entry and "values" in entry:
+        measured_at = _time(entry["ts"])
+        return [Reading(key, value, measured_at) for key, value in _values(entry["values"]).items()]
     return [Reading(key, value, now) for key, value in _values(entry).items()]
 
 
 def _values(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, dict):
-        raise BadDeviceData("An object of keys and values is needed.")
+        raise BadDeviceData("A JSON object of keys and values is needed; other formats are not supported.")
     for key in entry:
         if not 0 < len(key) <= MAX_TEXT_LENGTH:
             raise BadDeviceData(f"A key needs 1 to {MAX_TEXT_LENGTH} characters.")
-    if problem := json_problem(entry):
+    problem = json_problem(entry)
+    if problem == NOT_FINITE:
+        entry = {key: value for key, value in entry.items() if json_problem(value, depth=1) != NOT_FINITE}
+        problem = json_problem(entry)
+    if problem:
         raise BadDeviceData(problem)
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def _time(milliseconds: Any) -> datetime:
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+def _time(ts: Any) -> datetime:
+    if isinstance(ts, str) and _WHOLE_NUMBER.fullmatch(ts):
+        ts = int(ts)
+    if isinstance(ts, bool) or not isinstance(ts, int | float):
         raise BadDeviceData("ts must be a number of milliseconds.")
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        raise BadDeviceData("ts is out of range.") from None
+    if not EARLIEST_TS <= ts <= LATEST_TS:  # so for NaN too
+        raise BadDeviceData("ts is out of range: it counts milliseconds since 1970.")
+    return datetime.fromtimestamp(ts / 1000, UTC)
+
+
+def _word(text: str) -> Any:
+    """Return the value of a bare word: what C prints for a value that is no number is none, the rest is text."""
+    return math.nan if text.lstrip("-+").lower() in _NOT_FINITE_WORDS else text
+
+
+_DECODER = LenientDecoder(word=_word)
 
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=no_constant, parse_float=_finite)
-    except (ValueError, RecursionError):
-        raise BadDeviceData("The body is not valid JSON.") from None
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError("out of range")
-    return number
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = body.decode("iso-8859-1")
+    try:
+        return _DECODER.decode(text)
+    except InvalidJson as err:
+        raise BadDeviceData(f"The body is not valid JSON: {err}") from None

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from core.json_values import no_constant
+from core.lenient_json import InvalidJson, LenientDecoder
 from devices.choices import CredentialsType
 from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certificate
 from provisioning.choices import ProvisionStatus
@@ -13,10 +13,13 @@ from transports.codecs.base import MalformedRequest, NotThisFormat, failure_text
 LWM2M = "LWM2M_CREDENTIALS"
 
 
-class _NumberText(str):
-    """A JSON number as it was written: where a string is expected its text counts, 1.50 and all."""
+# protocol.md, *Response*, Size: what firmware with small buffers needs and can take.
+ESSENTIAL_FIELDS = 3
+MAX_FIELDS = 8
 
-    __slots__ = ()
+# A number as it was written: where a string is expected its text counts, 1.50 and all.
+_DECODER = LenientDecoder(number=str)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class JsonCodec:
@@ -29,54 +32,56 @@ class JsonCodec:
         """Return the request in `body`. Raises NotThisFormat when it is not JSON, MalformedRequest when it is not a request."""
         document = parse_json(body)
         if not isinstance(document, dict):
-            raise MalformedRequest("The body must be a JSON object.", self)
+            # Read leniently, bytes of Protobuf may be a bare word.
+            raise NotThisFormat("The body must be a JSON object.")
         fields = _Fields(document, self)
         credentials_type = fields.credentials_type()
         return ProvisionRequest(
             origin=origin,
             key=fields.required_text("provisionDeviceKey"),
             secret=fields.required_text("provisionDeviceSecret"),
-            device_name=fields.text("deviceName"),
+            device_name=fields.text("deviceName") or None,
             credentials=fields.credentials(credentials_type),
             lwm2m=credentials_type == LWM2M,
             gateway=fields.flag("gateway"),
             idempotency_key=merged_idempotency_key(fields.text("idempotencyKey"), idempotency_key, self),
         )
 
-    def encode(self, outcome: ProvisionOutcome) -> bytes:
-        """Return the answer as JSON text."""
-        if outcome.status != ProvisionStatus.SUCCESS or outcome.credentials is None:
+    def encode(self, outcome: ProvisionOutcome, room: int | None = None) -> bytes:
+        """Return the answer as JSON text, its fields in the order in which devices need them."""
+        credentials = outcome.credentials
+        if outcome.status != ProvisionStatus.SUCCESS or credentials is None:
             return _failure(outcome.status, failure_text(outcome))
-        answer: dict[str, Any] = {
-            "status": outcome.status.value,
-            "provisionDeviceStatus": outcome.status.value,
-            "deviceId": str(outcome.device_id),
-            "deviceName": outcome.device_name,
-            "credentialsType": outcome.credentials.type.value,
-        }
-        return json.dumps(answer | _credentials_fields(outcome.credentials)).encode()
+        members = [
+            '"status":"SUCCESS"',
+            f'"credentialsType":"{credentials.type.value}"',
+            f'"credentialsValue":{_encode(credentials_value(credentials))}',
+            f'"deviceId":"{outcome.device_id}"',
+            '"provisionDeviceStatus":"SUCCESS"',
+        ]
+        if isinstance(credentials, AccessToken):
+            members.append(f'"accessToken":{_encode(credentials.token)}')
+        members.append(f'"deviceName":{_encode(outcome.device_name)}')
+        if isinstance(credentials, X509Certificate):
+            members.append(f'"credentialsId":"{credentials.credentials_id}"')
+        if room is not None:
+            # The parts of credentialsValue count as fields too.
+            _shorten(members, room, MAX_FIELDS - 3 if isinstance(credentials, MqttBasic) else MAX_FIELDS)
+        return f"{{{','.join(members)}}}".encode()
 
     def encode_error(self, text: str) -> bytes:
         """Return FAILURE with `text` as JSON text."""
         return _failure(ProvisionStatus.FAILURE, text)
 
 
-_DECODER = json.JSONDecoder(parse_int=_NumberText, parse_float=_NumberText, parse_constant=no_constant)
-
-
 def parse_json(body: bytes) -> Any:
     """Return the JSON document in `body`, numbers as their text. Raises NotThisFormat."""
     try:
-        text = body.decode("utf-8-sig")
-        return _DECODER.decode(text)
+        return _DECODER.decode(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise NotThisFormat("The body is neither UTF-8 text nor a ProvisionDeviceRequestMsg.") from None
-    except json.JSONDecodeError as err:
-        raise NotThisFormat(f"The body is not valid JSON: {err.msg} at line {err.lineno}, column {err.colno}.") from None
-    except ValueError as err:
+    except InvalidJson as err:
         raise NotThisFormat(f"The body is not valid JSON: {err}") from None
-    except RecursionError:
-        raise NotThisFormat("The body is nested too deeply.") from None
 
 
 def credentials_value(credentials: Credentials) -> str | dict[str, str]:
@@ -100,7 +105,7 @@ class _Fields:
     def text(self, name: str) -> str | None:
         value = self._document.get(name)
         if value is None or isinstance(value, str):
-            return None if value is None else str(value)
+            return value
         raise self._malformed(f"{name} must be a string.")
 
     def required_text(self, name: str) -> str:
@@ -111,6 +116,8 @@ class _Fields:
 
     def flag(self, name: str) -> bool:
         value = self._document.get(name)
+        if isinstance(value, str):
+            return value.lower() == "true"
         if value is None or isinstance(value, bool):
             return bool(value)
         raise self._malformed(f"{name} must be true or false.")
@@ -120,7 +127,7 @@ class _Fields:
         if value is None:
             return CredentialsType.ACCESS_TOKEN
         known = (*CredentialsType.values, LWM2M)
-        if not isinstance(value, str) or isinstance(value, _NumberText) or value not in known:
+        if not isinstance(value, str) or value not in known:
             raise self._malformed(f"credentialsType must be one of {', '.join(known)}.")
         return value
 
@@ -141,14 +148,12 @@ class _Fields:
         return MalformedRequest(text, self._codec)
 
 
-def _credentials_fields(credentials: Credentials) -> dict[str, Any]:
-    fields: dict[str, Any] = {"credentialsValue": credentials_value(credentials)}
-    if isinstance(credentials, AccessToken):
-        fields["accessToken"] = credentials.token
-    if isinstance(credentials, X509Certificate):
-        fields["credentialsId"] = credentials.credentials_id
-    return fields
+def _shorten(members: list[str], room: int, most: int) -> None:
+    """Leave members out from the end, until `room` bytes hold the object of the rest and there are at most `most`."""
+    size = sum(len(member.encode()) + 1 for member in members) + 1
+    while len(members) > ESSENTIAL_FIELDS and (size > room or len(members) > most):
+        size -= len(members.pop().encode()) + 1
 
 
 def _failure(status: ProvisionStatus, text: str) -> bytes:
-    return json.dumps({"status": status.value, "provisionDeviceStatus": status.value, "errorMsg": text}).encode()
+    return f'{{"status":"{status.value}","provisionDeviceStatus":"{status.value}","errorMsg":{_encode(text)}}}'.encode()

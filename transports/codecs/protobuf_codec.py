@@ -56,13 +56,15 @@ class ProtobufCodec:
             idempotency_key=merged_idempotency_key(message.idempotencyKey or None, idempotency_key, self),
         )
 
-    def encode(self, outcome: ProvisionOutcome) -> bytes:
-        """Return the answer as a ProvisionDeviceResponseMsg."""
+    def encode(self, outcome: ProvisionOutcome, room: int | None = None) -> bytes:
+        """Return the answer as a ProvisionDeviceResponseMsg. It has nothing that could be left out."""
         answer = wire.ProvisionDeviceResponseMsg(status=_STATUS[outcome.status])
         if outcome.credentials is not None:
             value = credentials_value(outcome.credentials)
             answer.credentialsType = _TYPE[outcome.credentials.type]
-            answer.credentialsValue = value if isinstance(value, str) else json.dumps(value)
+            answer.credentialsValue = (
+                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            )
         return answer.SerializeToString()
 
     def encode_error(self, text: str) -> bytes:

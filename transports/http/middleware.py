@@ -30,8 +30,8 @@ class DeviceRequests:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(DEVICE_PATHS):
             return self._get_response(request)
-        # Raises DisallowedHost. Like Http404, it becomes an answer by handlers of config/urls.py.
-        request.get_host()
+        # The Host header is not looked at: firmware sends an address, any name, or none. Http404 becomes an answer by the
+        # handlers of config/urls.py.
         match = request.resolver_match = resolve(request.path_info)
         response: HttpResponse = match.func(request, *match.args, **match.kwargs)
         if isinstance(response, SimpleTemplateResponse):

@@ -1,7 +1,7 @@
 """What devices call over HTTP (protocol.md, *HTTP* and *With the credentials afterwards*)."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from django.db import InterfaceError, OperationalError
@@ -17,7 +17,7 @@ from devices.models import Device
 from provisioning.choices import Transport
 from transports.codecs import JSON
 from transports.codecs.device_data import BadDeviceData
-from transports.device_data import take_attributes, take_telemetry
+from transports.device_data import answer_attribute_query, take_attributes, take_telemetry
 from transports.errors import BodyTooLarge
 from transports.handler import Reply, ReplyKind, handle, too_large, unavailable
 from transports.http.addresses import client_address
@@ -81,16 +81,19 @@ class ProvisionView(DeviceView):
 
 
 class DeviceDataView(DeviceView):
-    """POST /api/v1/{token}/…: what a device sends; `take` keeps it."""
+    """/api/v1/{token}/…: what a device sends, and what it reads; `take` keeps what it sends."""
 
     @staticmethod
     def take(device: Device, body: bytes) -> None:
         raise NotImplementedError
 
     def post(self, request: Request, token: str) -> HttpResponse:
+        return self.answered(token, lambda device: self.take(device, read_body(request._request)))
+
+    def answered(self, token: str, act: Callable[[Device], bytes | None]) -> HttpResponse:
+        """Return what `act` answers to the device of `token`, JSON or nothing, or why not."""
         try:
-            device = authenticate(PresentedToken(token))
-            self.take(device, read_body(request._request))
+            body = act(authenticate(PresentedToken(token)))
         except AuthenticationFailed:
             return HttpResponse(status=HTTPStatus.UNAUTHORIZED, content_type="text/plain")
         except BodyTooLarge:
@@ -99,7 +102,9 @@ class DeviceDataView(DeviceView):
             return _error(HTTPStatus.BAD_REQUEST, str(err))
         except (OperationalError, InterfaceError):
             return response(unavailable())
-        return HttpResponse(content_type="text/plain")
+        if body is None:
+            return HttpResponse(content_type="text/plain")
+        return HttpResponse(body, content_type=JSON.content_type, headers={"Cache-Control": "no-store"})
 
 
 class TelemetryView(DeviceDataView):
@@ -109,9 +114,14 @@ class TelemetryView(DeviceDataView):
 
 
 class AttributesView(DeviceDataView):
-    """POST /api/v1/{token}/attributes."""
+    """POST and GET /api/v1/{token}/attributes."""
 
     take = staticmethod(take_attributes)
+
+    def get(self, request: Request, token: str) -> HttpResponse:
+        query = request._request.GET
+        keys = {"client_keys": query.get("clientKeys", ""), "shared_keys": query.get("sharedKeys", "")}
+        return self.answered(token, lambda device: answer_attribute_query(device, **keys))
 
 
 def response(reply: Reply) -> HttpResponse:

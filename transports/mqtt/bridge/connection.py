@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from transports.mqtt.bridge.inflight import InflightRequest
 from transports.mqtt.bridge.messages import Answer, Message
 from transports.mqtt.broker_address import BrokerAddress
+from transports.mqtt.client_ids import MAX_PACKET_PROPERTY
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
@@ -206,6 +207,7 @@ class BrokerConnection:
             repeated=bool(received.dup),
             response_topic=getattr(properties, "ResponseTopic", ""),
             correlation=getattr(properties, "CorrelationData", None),
+            max_packet=_max_packet(getattr(properties, "UserProperty", ())),
         )
         self._listener.arrived(message, received.mid if received.qos else 0)
 
@@ -240,6 +242,12 @@ class BrokerConnection:
     def _end(self, why: str) -> None:
         self.ended = self.ended or why
         self.ready = False
+
+
+def _max_packet(user_properties: Iterable[tuple[str, str]]) -> int:
+    """Return what the embedded broker says of its client. Another broker hands on what devices write: nobody heeds it."""
+    value = dict(user_properties).get(MAX_PACKET_PROPERTY, "")
+    return int(value) if value.isdecimal() and len(value) <= 10 else 0
 
 
 def _no_delay(_client: Client, _data: Any, sock: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from transports.handler import Reply
+from transports.handler import Reply, ReplyKind
 from transports.mqtt.bridge.circuit_breaker import CircuitBreaker
 from transports.mqtt.bridge.inflight import InflightRequest, InflightRequests
 from transports.mqtt.bridge.messages import Answer, Message
@@ -127,7 +127,7 @@ class Delivery:
 
     def _ask(self, request: InflightRequest) -> None:
         try:
-            reply = self._answering.reply_to(request.message)
+            reply = self._answering.reply_to(request.message, request.response_topic)
         except Exception:
             log.exception("A request over MQTT failed unexpectedly")
             self._answer(request, failure_reply(request.message, request.response_topic))
@@ -146,7 +146,10 @@ class Delivery:
         if answer is None:
             self._breaker.failed(request)
             return
-        self._answer(request, answer)
+        if reply.kind == ReplyKind.UNSENDABLE:
+            self.handed_over(request, "")
+        else:
+            self._answer(request, answer)
         for released in self._breaker.served(request):
             self._ask(released)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last two fields are MQTT 5's."""
+    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last three fields are MQTT 5's."""
 
     topic: str
     body: bytes = field(repr=False)
@@ -14,6 +14,8 @@ class Message:
     repeated: bool = False
     response_topic: str = ""
     correlation: bytes | None = field(default=None, repr=False)
+    # The largest packet that the device accepts, where the embedded broker says so; 0 is any.
+    max_packet: int = 0
 
     def fingerprint(self) -> bytes:
         """Return a digest that tells this message from others."""

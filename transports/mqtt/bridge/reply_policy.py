@@ -1,18 +1,23 @@
 """From a message to its answer: the pure part of the bridge. It neither knows a broker nor waits for the database."""
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
 from provisioning.choices import Transport
 from transports.codecs import JSON
-from transports.handler import Reply, ReplyKind
+from transports.handler import Reply, ReplyKind, ReplySize
 from transports.mqtt.bridge import probe_messages
 from transports.mqtt.bridge.messages import Answer, Message
+from transports.mqtt.bridge.packet_size import reply_size
 from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.client_ids import address_of
 
-Handle = Callable[[bytes, Transport, str], "Future[Reply]"]
+
+class Handle(Protocol):
+    """transports.handler.handle is one."""
+
+    def __call__(self, body: bytes, transport: Transport, address: str, *, size: ReplySize) -> "Future[Reply]": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,13 @@ class ReplyPolicy:
         topic = self.topics.own_response(self.topics.client_of(message.topic) or prober)
         return Answer(topic, probe_messages.answer(prober))
 
-    def reply_to(self, message: Message) -> "Future[Reply]":
-        """Return a future of the reply. It never fails."""
-        address = address_of(self.topics.client_of(message.topic)) if self.addressed else ""
-        return self.handle(message.body, Transport.MQTT, address)
+    def reply_to(self, message: Message, topic: str) -> "Future[Reply]":
+        """Return a future of the reply, which will go to `topic`. It never fails."""
+        if not self.addressed:
+            return self.handle(message.body, Transport.MQTT, "", size=reply_size(topic, message.correlation, 0))
+        # The embedded broker delivers it on the topic that all devices share.
+        size = reply_size(self.topics.shared_response or topic, message.correlation, message.max_packet)
+        return self.handle(message.body, Transport.MQTT, address_of(self.topics.client_of(message.topic)), size=size)
 
 
 def to_answer(reply: Reply, message: Message, topic: str) -> Answer | None:

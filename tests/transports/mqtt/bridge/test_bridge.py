@@ -6,17 +6,20 @@ import threading
 from concurrent.futures import Future
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties, VariableByteIntegers
 
 from provisioning.choices import Transport
 from tests.support.processes import free_port, wait_for
 from transports.codecs import JSON
-from transports.handler import Reply, ReplyKind, unavailable
+from transports.handler import Reply, ReplyKind, ReplySize, unavailable
 from transports.mqtt.bridge import probe_messages
 from transports.mqtt.bridge.bridge import Bridge
 from transports.mqtt.bridge.connection import Account
 from transports.mqtt.bridge.delivery import Delivery
 from transports.mqtt.bridge.identity import client_id, group, take_slot
 from transports.mqtt.bridge.messages import Message
+from transports.mqtt.bridge.packet_size import reply_size
 from transports.mqtt.bridge.reply_policy import ReplyPolicy
 from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.broker_address import BrokerAddress, bridge_address, device_address
@@ -31,7 +34,7 @@ class Core:
     def __init__(self) -> None:
         self.requests: list[tuple[bytes, Future[Reply]]] = []
 
-    def __call__(self, body: bytes, transport: Transport, address: str) -> "Future[Reply]":
+    def __call__(self, body: bytes, transport: Transport, address: str, *, size: ReplySize) -> "Future[Reply]":
         assert (transport, address) == (Transport.MQTT, "")
         self.requests.append((body, Future()))
         return self.requests[-1][1]
@@ -260,10 +263,10 @@ def test_reply_that_the_broker_refuses_is_told_once(
 def test_error_in_the_handler_is_answered_and_the_next_request_is_served(wire: ReplyChannel, caplog: pytest.LogCaptureFixture):
     core = Core()
 
-    def handle(body: bytes, transport: Transport, address: str) -> "Future[Reply]":
+    def handle(body: bytes, transport: Transport, address: str, *, size: ReplySize) -> "Future[Reply]":
         if body == b"secret-bomb":
             raise RuntimeError("boom")
-        return core(body, transport, address)
+        return core(body, transport, address, size=size)
 
     delivery = Delivery(ReplyPolicy(TOPICS, shared=False, handle=handle), lambda: None)
     delivery.connected(wire, session_present=False)
@@ -380,6 +383,54 @@ def test_bridge_falls_back_to_mqtt_3_1_1_by_itself_and_without_an_alarm(core: Co
     assert "No connection" not in caplog.text
 
 
+# --- how large a reply may be -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("correlation", [None, b"", b"c" * 20, b"c" * 124, b"c" * 125])
+@pytest.mark.parametrize("topic", ["/provision/response", "/provision/response/Küche"])
+def test_reply_of_the_wanted_size_fills_a_packet_of_256_bytes(topic, correlation):
+    properties = Properties(PacketTypes.PUBLISH)
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    size = reply_size(topic, correlation, max_packet=0)
+    # Section 3.3: first byte, length, topic, packet id, properties, payload.
+    rest = 2 + len(topic.encode()) + 2 + len(properties.pack()) + size.wanted
+    assert (1 + len(VariableByteIntegers.encode(rest)) + rest, size.most) == (256, None)
+
+
+def test_smaller_maximum_packet_size_is_kept_and_a_larger_one_changes_nothing():
+    whole = reply_size("/provision/response", None, max_packet=0)
+
+    assert reply_size("/provision/response", None, max_packet=200) == ReplySize(whole.wanted - 56, whole.wanted - 56)
+    assert reply_size("/provision/response", None, max_packet=1256) == ReplySize(whole.wanted, whole.wanted + 1000)
+
+
+@pytest.mark.parametrize(
+    ("addressed", "wanted"), [(True, 256 - 27), (False, 256 - 8 - len("/provision/response/k3y.1@192.0.2.7"))]
+)
+def test_size_counts_the_topic_on_which_the_device_hears_it(addressed, wanted):
+    sizes = []
+
+    def handle(_body: bytes, transport: Transport, source: str, *, size: ReplySize) -> "Future[Reply]":
+        sizes.append(size)
+        return Future()
+
+    message = Message(TOPICS.request.replace("{client_id}", "k3y.1@192.0.2.7"), b"{}", max_packet=300)
+    policy = ReplyPolicy(TOPICS, shared=False, handle=handle, addressed=addressed)
+    policy.reply_to(message, policy.response_topic(message))
+    assert sizes == [ReplySize(wanted, 300 - 27 if addressed else None)]
+
+
+def test_reply_that_the_device_cannot_take_is_not_sent_and_its_request_is_acknowledged(
+    delivery: Delivery, core: Core, wire: ReplyChannel
+):
+    delivery.arrived(Message(OWN, b"1"), 7)
+    core.answer(0, ReplyKind.UNSENDABLE)
+    delivery.collect()
+
+    assert (wire.published, wire.acknowledged, delivery.unfinished) == ([], [7], 0)
+
+
 # --- where a request came from ---------------------------------------------------------------------
 
 
@@ -387,10 +438,10 @@ def test_bridge_falls_back_to_mqtt_3_1_1_by_itself_and_without_an_alarm(core: Co
 def test_client_id_of_the_embedded_broker_tells_the_address_and_another_brokers_does_not(addressed, address):
     calls = []
 
-    def handle(_body: bytes, transport: Transport, source: str) -> "Future[Reply]":
+    def handle(_body: bytes, transport: Transport, source: str, *, size: ReplySize) -> "Future[Reply]":
         calls.append((transport, source))
         return Future()
 
     request = TOPICS.request.replace("{client_id}", "k3y.1@192.0.2.7")
-    ReplyPolicy(TOPICS, shared=False, handle=handle, addressed=addressed).reply_to(Message(request, b"{}"))
+    ReplyPolicy(TOPICS, shared=False, handle=handle, addressed=addressed).reply_to(Message(request, b"{}"), "/reply")
     assert calls == [(Transport.MQTT, address)]
