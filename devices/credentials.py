@@ -145,6 +145,11 @@ def normalized(credentials: Credentials, *, min_token_length: int = 1) -> Creden
         case MqttBasic(client_id, username, password):
             if not client_id and not username:
                 raise InvalidCredentials("MQTT credentials need a client id or a user name.")
+            if not password and max(len(client_id), len(username)) < min_token_length:
+                # Without a password they open the device by themselves, as a token does.
+                raise InvalidCredentials(
+                    f"Without a password, the client id or the user name needs {min_token_length} characters at least."
+                )
             _check_text("client id", client_id)
             _check_text("user name", username)
             _check_text("password", password)

@@ -11,7 +11,7 @@ from devices.choices import CredentialsType
 from devices.credentials import AccessToken, Credentials, InvalidCredentials, MqttBasic, X509Certificate, from_stored, normalized
 from imports.columns import KEYED, SCOPES, Column, ColumnType
 from imports.csv.records import Record
-from imports.csv.values import Scalar, cast
+from imports.csv.values import Value, cast
 
 MAX_LONG_TEXT_LENGTH = 16 * 1024
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
@@ -62,8 +62,8 @@ class DeviceRow:
     description: str = ""
     gateway: bool | None = None
     stored: StoredCredentials | None = None
-    attributes: dict[tuple[str, str], Scalar] = field(default_factory=dict)
-    telemetry: dict[str, Scalar] = field(default_factory=dict)
+    attributes: dict[tuple[str, str], Value] = field(default_factory=dict)
+    telemetry: dict[str, Value] = field(default_factory=dict)
     refusal: RowRefused | None = None
 
 

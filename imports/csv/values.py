@@ -1,4 +1,4 @@
-"""The values of attributes and time series: JSON scalars where they look like one, else text."""
+"""The values of attributes and time series: JSON where they look like it, else text."""
 
 import json
 import math
@@ -7,6 +7,8 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from core.json_values import json_problem, no_constant
+
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 # Spreadsheets write them in capitals.
 _WORDS = {"true": True, "false": False}
@@ -14,13 +16,16 @@ _WORDS = {"true": True, "false": False}
 MAX_NUMBER_LENGTH = 40
 
 Scalar = str | int | float | bool
+Value = Scalar | dict[str, Any] | list[Any]
 
 
-def cast(text: str) -> Scalar:
-    """Return `text` as a JSON number, true or false where it is one, else as it stands.
+def cast(text: str) -> Value:
+    """Return `text` as a JSON number, true, false, object or array where it is one, else as it stands.
 
     007 and +1 are no JSON numbers, so they stay texts. Source: RFC 8259 section 6.
     """
+    if text.startswith(("{", "[")):
+        return _cast_container(text)
     return _cast_short(text) if len(text) <= MAX_NUMBER_LENGTH else text
 
 
@@ -31,6 +36,14 @@ def _cast_short(text: str) -> Scalar:
         number: int | float = json.loads(text)
         return number if math.isfinite(number) else text
     return _WORDS.get(text.lower(), text)
+
+
+def _cast_container(text: str) -> Value:
+    try:
+        value: dict[str, Any] | list[Any] = json.loads(text, parse_constant=no_constant)
+    except (ValueError, RecursionError):
+        return text
+    return text if json_problem(value) else value
 
 
 def as_json(value: Any) -> str:

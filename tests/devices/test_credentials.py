@@ -102,6 +102,28 @@ def test_certificate_id_is_sha3_of_the_body():
     assert X509Certificate(BODY).credentials_id == certificate_id(DER) == expected
 
 
+@pytest.mark.parametrize(
+    ("credentials", "fits"),
+    [
+        (AccessToken("1234567"), False),
+        (AccessToken("12345678"), True),
+        (MqttBasic("", "1234567", ""), False),
+        (MqttBasic("1234567", "", ""), False),
+        (MqttBasic("1234567", "1234567", ""), False),
+        (MqttBasic("12345678", "1", ""), True),
+        (MqttBasic("", "12345678", ""), True),
+        (MqttBasic("1", "1", "1"), True),
+    ],
+)
+def test_what_opens_a_device_by_itself_has_the_length_that_the_profile_demands_of_a_token(credentials, fits):
+    if fits:
+        assert normalized(credentials, min_token_length=8) == credentials
+    else:
+        with pytest.raises(InvalidCredentials, match="8"):
+            normalized(credentials, min_token_length=8)
+    assert normalized(credentials) == credentials
+
+
 def test_ids_are_64_hex_digits_and_apart():
     ids = [
         AccessToken("name").credentials_id,

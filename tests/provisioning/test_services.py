@@ -97,7 +97,7 @@ def test_name_of_pre_provisioned_device_in_any_profile_is_failure():
     [
         (AccessToken("chosen-token"), "ACCESS_TOKEN", "chosen-token"),
         (MqttBasic("c", "u", "p"), "MQTT_BASIC", '["c", "u", "p"]'),
-        (MqttBasic("c", "", ""), "MQTT_BASIC", '["c", "", ""]'),
+        (MqttBasic("client-1", "", ""), "MQTT_BASIC", '["client-1", "", ""]'),
         (MqttBasic("", "u", "p"), "MQTT_BASIC", '["", "u", "p"]'),
         (X509Certificate(certificate()[0]), "X509_CERTIFICATE", certificate_text()),
     ],

@@ -75,9 +75,19 @@ def test_plain_numbers_are_no_formulas():
         ("null", "null"),
         ("9" * 41, "9" * 41),
         ("x", "x"),
+        ('{"a": [1, null]}', {"a": [1, None]}),
+        ("[]", []),
+        ("[Hall 3]", "[Hall 3]"),
+        ('{"a": 1', '{"a": 1'),
+        ('{"a": 1} x', '{"a": 1} x'),
+        ("[NaN]", "[NaN]"),
+        ("[1e999]", "[1e999]"),
+        ('["\\u0000"]', '["\\u0000"]'),
+        ("[" * 40 + "]" * 40, "[" * 40 + "]" * 40),
+        ("[" * 90_000, "[" * 90_000),
     ],
 )
-def test_value_is_a_json_scalar_or_text(text, value):
+def test_value_is_json_or_text(text, value):
     assert cast(text) == value
     assert type(cast(text)) is type(value)
 
