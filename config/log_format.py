@@ -10,7 +10,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 # Django hangs the whole request on some records; its text has the path, and a device's path has its token.
 _NEVER_LOGGED = ("request", "response")
 
-# protocol.md, *With the credentials afterwards*: the token stands in the path. It may have slashes and blanks.
+# docs/protocol.md, *With the credentials afterwards*: the token stands in the path. It may have slashes and blanks.
 _DEVICE_PATH = re.compile(r'(/api/v1/)(?!provision(?:[\s"?]|$))(?:.+(/(?:telemetry|attributes)\b)|[^\s"]+)', re.DOTALL)
 
 

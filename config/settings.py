@@ -264,7 +264,7 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Provisioning --------------------------------------------------------------------------------
 
-# Largest request body on any transport, bytes (protocol.md: 413 and 4.13 above it).
+# Largest request body on any transport, bytes (docs/protocol.md: 413 and 4.13 above it).
 MAX_REQUEST_BYTES = 64 * 1024
 # Requests with a wrong key or secret that one source, or all sources together for one key, may send in a minute.
 GUESSES_PER_SOURCE = env.int("GUESSES_PER_SOURCE", default=120)

@@ -12,7 +12,7 @@ def has_control_characters(text: str) -> bool:
     """Return whether `text` has characters that no database column or MQTT string should carry.
 
     Those are the control characters (category Cc, NUL among them), and lone surrogates (Cs), which have no UTF-8
-    form. Source: protocol.md, *Request*; MQTT 3.1.1 section 1.5.3.
+    form. Source: docs/protocol.md, *Request*; MQTT 3.1.1 section 1.5.3.
     """
     return _CONTROL.search(text) is not None
 

@@ -52,7 +52,7 @@ def authenticate(presented: Presented) -> Device:
     """Return the device that has the credentials `presented`, with its profile. Raises AuthenticationFailed.
 
     Notes the first use, which ends the time in which a provisioning reply may be repeated, and that the device was seen.
-    Source: protocol.md, *With the credentials afterwards*.
+    Source: docs/protocol.md, *With the credentials afterwards*.
     """
     device = retry_stale_connection(lambda: _find(presented))
     if device is None:

@@ -1,8 +1,8 @@
-"""Words that devices and credentials use, as on the wire (protocol.md)."""
+"""Words that devices and credentials use, as on the wire (docs/protocol.md)."""
 
 from django.db import models
 
-# The server attribute that says `provisioned` (protocol.md, *Strategies*).
+# The server attribute that says `provisioned` (docs/protocol.md, *Strategies*).
 PROVISION_STATE = "provisionState"
 
 

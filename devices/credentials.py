@@ -1,6 +1,6 @@
 """The rules of device credentials: what is usable, by which id they are found, how they are stored.
 
-Nothing here touches the database. Source of the rules: protocol.md, *Request*, *Response* and
+Nothing here touches the database. Source of the rules: docs/protocol.md, *Request*, *Response* and
 *With the credentials afterwards*.
 """
 

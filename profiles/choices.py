@@ -1,4 +1,4 @@
-"""Words that profiles use, as on the wire (protocol.md)."""
+"""Words that profiles use, as on the wire (docs/protocol.md)."""
 
 from django.db import models
 

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class ProvisionStatus(models.TextChoices):
-    """What the device is told (protocol.md, *Response*)."""
+    """What the device is told (docs/protocol.md, *Response*)."""
 
     SUCCESS = "SUCCESS", "Success"
     NOT_FOUND = "NOT_FOUND", "Not found"

@@ -22,7 +22,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ProvisionRequest:
-    """A well-formed request, as any transport decodes it (protocol.md, *Request*).
+    """A well-formed request, as any transport decodes it (docs/protocol.md, *Request*).
 
     `credentials` is None when the device brought none, and is not yet checked otherwise.
     """

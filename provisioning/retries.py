@@ -1,6 +1,6 @@
 """A reply can be lost: which request is a repetition of which, and for how long it gets the same answer.
 
-Source of the rules: architecture.md, *Retries*.
+Source of the rules: docs/protocol.md, *Retries*.
 """
 
 import hashlib

@@ -90,7 +90,7 @@ def _checked_credentials(request: ProvisionRequest, profile: DeviceProfile) -> C
     if request.credentials is None:
         return None
     if profile.strategy == Strategy.CHECK_PRE_PROVISIONED and not profile.allow_own_credentials:
-        return None  # protocol.md, *Strategies*: supplied ones are ignored
+        return None  # docs/protocol.md, *Strategies*: supplied ones are ignored
     if not _allows(profile, request.credentials):
         raise Refused(Reason.CREDENTIALS_NOT_ALLOWED)
     try:

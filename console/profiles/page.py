@@ -57,7 +57,7 @@ def key_rows(profile: DeviceProfile, now: datetime) -> list[KeyRow]:
     # Secrets stay encrypted, but for the one that is shown.
     keys = profile.keys.defer("secret").annotate(device_count=Count("devices"), last_used=Max("devices__provisioned_at"))
     rows = [
-        # Uses are counted on the key only where it has a limit, else from the devices (architecture.md, *One way in*).
+        # Uses are counted on the key only where it has a limit, else from the devices (docs/architecture.md, *The batch*).
         KeyRow(key, key_state(key, now), key.uses if key.use_limit is not None else key.device_count, key.last_used)
         for key in keys[:KEYS_SHOWN]
     ]

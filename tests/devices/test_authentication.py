@@ -1,4 +1,4 @@
-"""Who is it? (protocol.md, *With the credentials afterwards*)"""
+"""Who is it? (docs/protocol.md, *With the credentials afterwards*)"""
 
 from datetime import timedelta
 

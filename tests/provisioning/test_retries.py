@@ -1,4 +1,4 @@
-"""A reply can be lost: who may have it again (architecture.md, *Retries*)."""
+"""A reply can be lost: who may have it again (docs/protocol.md, *Retries*)."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""provision_batch: every row of protocol.md's tables, one request at a time."""
+"""provision_batch: every row of docs/protocol.md's tables, one request at a time."""
 
 import pytest
 from django.db import connection

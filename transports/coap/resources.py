@@ -1,4 +1,4 @@
-"""What devices call over CoAP (protocol.md, *CoAP* and *With the credentials afterwards*)."""
+"""What devices call over CoAP (docs/protocol.md, *CoAP* and *With the credentials afterwards*)."""
 
 import asyncio
 import ipaddress

@@ -25,7 +25,7 @@ from transports.errors import BodyTooLarge
 
 PROXY = {OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME}
 # RFC 7252 section 5.4.1: a critical option that we do not know makes the request a bad one. Accept is known and not
-# heeded: the answer has the format of the request, and firmware that asks for another one takes it (protocol.md).
+# heeded: the answer has the format of the request, and firmware that asks for another one takes it (docs/protocol.md).
 UNDERSTOOD = {
     OptionNumber.IF_MATCH,
     OptionNumber.URI_HOST,

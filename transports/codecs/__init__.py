@@ -16,7 +16,7 @@ PROTOBUF = ProtobufCodec()
 def decode(body: bytes, origin: Origin, *, idempotency_key: str | None = None) -> tuple[ProvisionRequest, Codec]:
     """Return the request in `body`, and the codec that its answer needs. Raises MalformedRequest.
 
-    The bytes are first tried as JSON, then as Protobuf (protocol.md, *Protobuf*). `idempotency_key` is one that
+    The bytes are first tried as JSON, then as Protobuf (docs/protocol.md, *Protobuf*). `idempotency_key` is one that
     the transport carried outside of the body.
     """
     if len(body) > settings.MAX_REQUEST_BYTES:

@@ -9,7 +9,7 @@ from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
 MIN_IDEMPOTENCY_KEY = 16
 MAX_IDEMPOTENCY_KEY = 128
 
-# protocol.md, *Response*: the device is told no more than this.
+# docs/protocol.md, *Response*: the device is told no more than this.
 STATUS_TEXTS = {
     ProvisionStatus.NOT_FOUND: "Provision data was not found!",
     ProvisionStatus.FAILURE: "Failed to provision device!",

@@ -1,4 +1,4 @@
-"""The JSON form of requests and answers (protocol.md, *Request* and *Response*)."""
+"""The JSON form of requests and answers (docs/protocol.md, *Request* and *Response*)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What devices call over HTTP (protocol.md, *HTTP* and *With the credentials afterwards*)."""
+"""What devices call over HTTP (docs/protocol.md, *HTTP* and *With the credentials afterwards*)."""
 
 import json
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""POST /api/v1/{token}/telemetry and /attributes over CoAP: protocol.md, *With the credentials afterwards*."""
+"""POST /api/v1/{token}/telemetry and /attributes over CoAP: docs/protocol.md, *With the credentials afterwards*."""
 
 import json
 

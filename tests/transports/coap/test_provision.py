@@ -1,4 +1,4 @@
-"""POST /api/v1/provision over CoAP: protocol.md, *CoAP* and *Protobuf*."""
+"""POST /api/v1/provision over CoAP: docs/protocol.md, *CoAP* and *Protobuf*."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The JSON form of requests and answers, field by field (protocol.md, *Request* and *Response*)."""
+"""The JSON form of requests and answers, field by field (docs/protocol.md, *Request* and *Response*)."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The Protobuf form of requests and answers (protocol.md, *Protobuf*)."""
+"""The Protobuf form of requests and answers (docs/protocol.md, *Protobuf*)."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""POST /api/v1/{token}/telemetry and /attributes: protocol.md, *With the credentials afterwards*."""
+"""POST /api/v1/{token}/telemetry and /attributes: docs/protocol.md, *With the credentials afterwards*."""
 
 import io
 import json

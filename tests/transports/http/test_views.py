@@ -1,4 +1,4 @@
-"""POST /api/v1/provision: protocol.md, *HTTP*, and what bad input gets."""
+"""POST /api/v1/provision: docs/protocol.md, *HTTP*, and what bad input gets."""
 
 import json
 import socket
@@ -32,7 +32,7 @@ def provision(body, content_type="application/json", **headers):
 
 
 def assert_failure(answer, status: int, text: str) -> None:
-    """The answer is in the form of protocol.md and says `text`."""
+    """The answer is in the form of docs/protocol.md and says `text`."""
     assert answer.status_code == status
     assert answer["Content-Type"] == "application/json"
     result = answer.json()

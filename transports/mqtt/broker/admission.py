@@ -1,4 +1,4 @@
-"""Who is it? From a CONNECT to a client with its rules (protocol.md, *MQTT* and *With the credentials afterwards*)."""
+"""Who is it? From a CONNECT to a client with its rules (docs/protocol.md, *MQTT* and *With the credentials afterwards*)."""
 
 import hmac
 import math

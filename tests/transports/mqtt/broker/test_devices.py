@@ -1,4 +1,4 @@
-"""Devices that have their credentials (protocol.md, *With the credentials afterwards*)."""
+"""Devices that have their credentials (docs/protocol.md, *With the credentials afterwards*)."""
 
 import json
 
