@@ -1,4 +1,4 @@
-# One image for all processes; the command says which (deploy/compose.yaml).
+# One image for all processes; the command selects one (deploy/compose.yaml).
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 FIRSTLIGHT_DATA=/data HTTP_HOST=0.0.0.0

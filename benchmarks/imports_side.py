@@ -23,7 +23,7 @@ from imports.columns import mapped
 from imports.csv.file_format import detect
 from imports.csv.records import Records
 from imports.pipeline import ImportSpec, import_file
-from imports.row_parser import seal
+from imports.row_parser import to_stored
 from profiles.models import DeviceProfile
 from profiles.services import profile_create
 
@@ -48,9 +48,9 @@ def bare(path: Path, profile: DeviceProfile) -> Callable[[], None]:
     at = bulk.moment(timezone.now())
     devices, credentials = [], []
     for name, token, label, *_ in list(csv.reader(path.open()))[1:]:
-        pk, sealed = new_id().hex, seal(AccessToken(token))
+        pk, to_storeded = new_id().hex, to_stored(AccessToken(token))
         devices.append((pk, name, label, "", profile.pk.hex, False, False, "", at, at, None))
-        credentials.append((pk, "ACCESS_TOKEN", sealed.id, sealed.value, False, at))
+        credentials.append((pk, "ACCESS_TOKEN", to_storeded.id, to_storeded.value, False, at))
 
     def work() -> None:
         with transaction.atomic():

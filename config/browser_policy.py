@@ -1,13 +1,13 @@
-"""What a browser may do with a page of ours: nothing inline, nothing from or to a foreign host.
+"""The Content-Security-Policy: nothing inline, nothing from or to a foreign host.
 
-Neither 'unsafe-inline' nor 'unsafe-eval' stands here: templates/unfold/ says what that took.
+It needs neither 'unsafe-inline' nor 'unsafe-eval'; templates/unfold/ has the changes that make this possible.
 """
 
 _SELF = "'self'"
 _NONE = "'none'"
 
 CONTENT_SECURITY_POLICY = {
-    # What devices call is no page.
+    # Requests of devices are not pages.
     "EXCLUDE_URL_PREFIXES": ("/api/", "/healthz", "/readyz"),
     "DIRECTIVES": {
         "default-src": [_NONE],

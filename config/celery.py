@@ -18,13 +18,13 @@ app.autodiscover_tasks()
 
 @setup_logging.connect
 def log_as_the_others_do(**_: Any) -> None:
-    """Have the worker's lines in the form of all our processes; Celery leaves logging alone when this is connected."""
+    """Log like all our processes. Celery does not configure logging if this signal has a receiver."""
     logging.config.dictConfig(settings.LOGGING)
 
 
 @app.on_after_configure.connect
 def _make_queue_folders(**_: Any) -> None:
-    """Make the folders of the filesystem queue: kombu expects them to be there, in the sender and in the worker."""
+    """Create the folders of the filesystem queue: kombu expects them to exist, in the sender and in the worker."""
     for option, value in getattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", {}).items():
         if "folder" in option:
             Path(value).mkdir(parents=True, exist_ok=True)

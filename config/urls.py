@@ -12,7 +12,7 @@ handler404 = "transports.http.errors.page_not_found"
 handler500 = "transports.http.errors.server_error"
 
 urlpatterns = [
-    path("api/v1/", include("transports.http.urls")),  # first, since devices ask most
+    path("api/v1/", include("transports.http.urls")),  # first, since most requests come from devices
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

@@ -1,1 +1,1 @@
-"""Every page for operators, grouped by what it is about."""
+"""All pages for operators, by subject."""

@@ -1,4 +1,4 @@
-"""Where devices reach this installation, as seen from the browser that asks."""
+"""Addresses at which devices reach this installation, derived from the operator's browser."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ MQTTS_PORT = 8883
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`http_url` has no path. `mqtt_tls` asks for TLS. A `request_topic` and `response_topic` may have `{client_id}`."""
+    """`http_url` has no path. `mqtt_tls` means TLS. `request_topic` and `response_topic` may contain `{client_id}`."""
 
     http_url: str
     mqtt_host: str
@@ -42,14 +42,14 @@ def own_addresses() -> Addresses:
 
 
 def reachable(host: str) -> str:
-    """Return an address to connect to, where `host` is one to listen on."""
+    """Return the address to connect to for a `host` to listen on."""
     return "127.0.0.1" if host in ANY_ADDRESS else host
 
 
 def _addresses(*, http_url: str, host: str) -> Addresses:
     mqtt = urlsplit(settings.MQTT_BROKER_URL)
     tls = mqtt.scheme == "mqtts"
-    # The embedded broker keeps replies apart by itself, on the topics that firmware already has.
+    # The embedded broker keeps replies apart on the topics of unmodified firmware.
     shared = settings.MQTT_EMBEDDED_BROKER
     return Addresses(
         http_url=http_url,

@@ -1,4 +1,4 @@
-"""The date hierarchy of a long list, without reading the whole list."""
+"""The date hierarchy of a long list, without reading all of it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,10 +10,10 @@ from unfold.admin import ModelAdmin
 
 
 class SpannedQuerySet(QuerySet[Any]):
-    """Tells all days (months, years) from the first row to the last, from the two ends of an index.
+    """Lists all days (months, years) from the first row to the last, read from the two ends of an index.
 
-    Django asks for those that have rows, which reads every row; on SQLite it also calls Python for each: half a second
-    for 100,000. A day without rows stands in the hierarchy then, and leads to an empty list.
+    Django lists only those that have rows, so it reads every row; on SQLite it also calls Python for each: half a second
+    for 100,000. Here a day without rows is listed too, and leads to an empty list.
     """
 
     def datetimes(self, field_name: str, kind: str, *_: Any, **__: Any) -> list[datetime]:  # type: ignore[override]
@@ -24,20 +24,20 @@ class SpannedQuerySet(QuerySet[Any]):
         start = _start(timezone.localtime(ends["first"]), kind)
         while start <= ends["last"]:
             starts.append(start)
-            # Beyond the end of any such period, and back to the beginning of the next.
+            # Past the end of any such period, then back to the start of the next one.
             start = _start(start + timedelta(days={"day": 1, "month": 32, "year": 367}[kind], hours=2), kind)
         return starts
 
 
 class SpannedDatesAdmin(ModelAdmin):
-    """A list with a date hierarchy that costs as little for many rows as for few."""
+    """A list whose date hierarchy takes constant time."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return SpannedQuerySet(self.model).order_by(*self.get_ordering(request))
 
 
 def _start(time: datetime, kind: str) -> datetime:
-    """Return the beginning of the day, month or year of `time`, in its time zone."""
+    """Return the start of the day, month or year of `time`, in its time zone."""
     midnight = time.replace(hour=0, minute=0, second=0, microsecond=0)
     if kind == "day":
         return midnight

@@ -1,6 +1,6 @@
-"""The commands that provision a device from a shell: in the first run's greeting and on the page of a profile.
+"""Shell commands that provision a device, for the greeting of the first run and the page of a profile.
 
-Each is returned as the parts between which a line may break.
+Each is returned in parts, between which a line may break.
 """
 
 import json
@@ -29,16 +29,16 @@ def coap_client(body: str, at: Addresses, program: str = "coap-client-notls") ->
 
 
 def mosquitto_rr(body: str, at: Addresses, client_id: str) -> list[str]:
-    """Return the command that provisions over MQTT and prints the reply, which only the client that asked gets."""
+    """Return the command that provisions over MQTT and prints the reply."""
     request, response = (topic.format(client_id=client_id) for topic in (at.request_topic, at.response_topic))
     topics = f"-t {shlex.quote(request)} -e {shlex.quote(response)}"
     return [f"mosquitto_rr {_login(at, client_id)} -W 15", topics, f"-m {shlex.quote(body)}"]
 
 
 def mosquitto_pub(body: str, at: Addresses, client_id: str) -> list[str]:
-    """Return the command that provisions a device which brings its own token, and so needs no reply.
+    """Return the command that provisions a device with its own token, which needs no reply.
 
-    At QoS 1 the request is acknowledged once it has been served, so that the next command finds the token known.
+    At QoS 1 the request is acknowledged after its commit, so the next command can use the token.
     """
     topic = shlex.quote(at.request_topic.format(client_id=client_id))
     return [f"mosquitto_pub -q 1 {_login(at, client_id)}", f"-t {topic}", f"-m {shlex.quote(body)}"]

@@ -1,4 +1,4 @@
-"""What a first run makes: an admin user and a profile to try things out with."""
+"""The first run: creates an admin user and a demo profile."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ DEMO_PROFILE = "Demo"
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
-    """The credentials that a first run made. They are shown once."""
+    """The credentials created by the first run. They are printed once."""
 
     username: str
     password: str = field(repr=False)
@@ -25,7 +25,7 @@ class FirstRun:
 
 @transaction.atomic
 def first_run() -> FirstRun | None:
-    """Make the admin user and the demo profile, when there is no user yet. Returns None when there is."""
+    """Create the admin user and the demo profile, and return them. Returns None if there is a user already."""
     users = get_user_model()._default_manager
     if users.exists():
         return None
@@ -34,6 +34,6 @@ def first_run() -> FirstRun | None:
     _, key = profile_create(
         name=DEMO_PROFILE,
         strategy=Strategy.ALLOW_CREATE,
-        description="Made by the first run, to try things out. Set its strategy to Disabled when you are done.",
+        description="Created by the first run for trying things out. Set its strategy to Disabled when you are done.",
     )
     return FirstRun(ADMIN_NAME, password, key.key, key.secret)

@@ -1,4 +1,4 @@
-"""The three groups of operators and what each may do."""
+"""The three groups of operators and their permissions."""
 
 from typing import Any
 
@@ -42,10 +42,10 @@ RIGHTS = {VIEWER: _VIEW, OPERATOR: _OPERATE, ADMINISTRATOR: _ADMINISTER}
 
 
 def grant_rights(apps: Any) -> None:
-    """Make the three groups, and give each its permissions, beside those that it has already.
+    """Create the three groups and add their permissions to those that they have.
 
-    `apps` is the registry of a migration, or Django's own. A permission that does not exist yet is left out: the
-    migration that follows the one which makes it calls this again.
+    `apps` is the registry of a migration, or Django's own. A permission that does not exist yet is skipped: the
+    migration after the one that creates it calls this again.
     """
     group_model = apps.get_model("auth", "Group")
     permission_model = apps.get_model("auth", "Permission")

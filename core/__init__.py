@@ -1,1 +1,1 @@
-"""What every room may use, and what knows nothing of the product."""
+"""Tools for all packages that know nothing about the product."""

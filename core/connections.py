@@ -1,4 +1,4 @@
-"""Database connections that live as long as their threads."""
+"""Database connections that stay open as long as their thread."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,11 +9,11 @@ Result = TypeVar("Result")
 
 
 def retry_stale_connection(read: Callable[[], Result]) -> Result:
-    """Return what `read()` returns; where the connection turns out to be dead, try once more on a new one.
+    """Return what `read()` returns. If the connection turns out to be dead, try once more on a new one.
 
-    A restart of the database leaves every thread with a dead connection. Django looks for one only where an HTTP
-    request begins, which never happens in the thread of a queue, of the broker or of the CoAP server. For the first
-    statement of a piece of work, outside of a transaction. Raises OperationalError while the database is away.
+    A restart of the database leaves every thread with a dead connection. Django checks connections only when an HTTP
+    request begins, which never happens in the threads of a queue, the broker or the CoAP server. Use it for the first
+    statement of a task, outside of a transaction. Raises OperationalError while the database is unavailable.
     """
     try:
         return read()

@@ -1,4 +1,4 @@
-"""Secrets at rest: encryption of values that must be shown again, keyed digests of values that are looked up."""
+"""Secrets at rest: encryption for values that are needed again, keyed digests for values that are only looked up."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ from django.db import models
 
 Text = TypeVar("Text", str, bytes)
 
-# What a value that `manage.py dumpdata` wrote begins with. It tells `loaddata` from a person who types a secret.
+# Prefix of values in a `manage.py dumpdata` file. It distinguishes them from secrets that a person types.
 _DUMPED = "encrypted:"
 
 
@@ -40,7 +40,7 @@ def encrypt_bytes(plain: bytes) -> bytes:
 
 
 def decrypt_bytes(token: bytes) -> bytes:
-    """Return the bytes that `encrypt_bytes` was given. Raises DecryptionFailed when no key fits."""
+    """Return the bytes that were passed to `encrypt_bytes`. Raises DecryptionFailed if no key fits."""
     try:
         return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(token)
     except InvalidToken:
@@ -48,18 +48,18 @@ def decrypt_bytes(token: bytes) -> bytes:
 
 
 def decrypt(token: str) -> str:
-    """Return the text that `encrypt` was given. Raises DecryptionFailed when no key fits."""
+    """Return the text that was passed to `encrypt`. Raises DecryptionFailed if no key fits."""
     try:
         return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(token.encode()).decode()
     except InvalidToken:
-        # `from None`: the cause would carry nothing but the cipher text.
+        # `from None`: the cause contains nothing but the cipher text.
         raise DecryptionFailed("No key in ENCRYPTION_KEYS decrypts a stored value.") from None
 
 
 def lookup_id(purpose: str, *parts: str) -> str:
     """Return the HMAC-SHA256 of `parts` under LOOKUP_KEY, 64 hex digits.
 
-    `purpose` separates uses from each other. Parts are length-prefixed, so ("ab", "c") and ("a", "bc") differ.
+    `purpose` separates different uses. Parts are length-prefixed, so ("ab", "c") and ("a", "bc") differ.
     """
     digest = _keyed(settings.LOOKUP_KEY).copy()
     for text in (purpose, *parts):
@@ -75,7 +75,7 @@ def _keyed(key: str) -> hmac.HMAC:
 
 
 class EncryptedTextField(models.TextField[str, str]):
-    """A text that is encrypted in the database and plain in Python. It cannot be filtered by."""
+    """Text that is encrypted in the database and plain in Python. It cannot be used in a filter."""
 
     def from_db_value(self, value: str | None, *_: Any) -> str | None:
         return value if value is None else decrypt(value)
@@ -84,18 +84,18 @@ class EncryptedTextField(models.TextField[str, str]):
         return value if value is None else encrypt(str(value))
 
     def value_to_string(self, obj: models.Model) -> str:
-        """Return the value for a dump, encrypted: a file is no place for secrets either."""
+        """Return the value for a dump, encrypted, since a file must not hold secrets either."""
         return _DUMPED + encrypt(self.value_from_object(obj))
 
     def to_python(self, value: Any) -> Any:
-        """Return the value that was dumped or typed. Raises ValidationError when it was dumped under another key."""
+        """Return the value that was dumped or typed. Raises ValidationError if it was dumped under another key."""
         if not isinstance(value, str) or not value.startswith(_DUMPED):
             return super().to_python(value)
-        return _of_a_dump(decrypt, value.removeprefix(_DUMPED))
+        return _from_dump(decrypt, value.removeprefix(_DUMPED))
 
 
 class EncryptedBinaryField(models.BinaryField[bytes, bytes]):
-    """Bytes that are encrypted in the database and plain in Python. They cannot be filtered by."""
+    """Bytes that are encrypted in the database and plain in Python. They cannot be used in a filter."""
 
     def from_db_value(self, value: Any, *_: Any) -> bytes | None:
         return value if value is None else decrypt_bytes(bytes(value))
@@ -108,11 +108,11 @@ class EncryptedBinaryField(models.BinaryField[bytes, bytes]):
         return encrypt_bytes(self.value_from_object(obj)).decode()
 
     def to_python(self, value: Any) -> Any:
-        """Return the value that was dumped. Raises ValidationError when that was under another key."""
-        return _of_a_dump(decrypt_bytes, value.encode()) if isinstance(value, str) else value
+        """Return the value that was dumped. Raises ValidationError if it was dumped under another key."""
+        return _from_dump(decrypt_bytes, value.encode()) if isinstance(value, str) else value
 
 
-def _of_a_dump(decrypted: Callable[[Text], Text], token: Text) -> Text:
+def _from_dump(decrypted: Callable[[Text], Text], token: Text) -> Text:
     try:
         return decrypted(token)
     except DecryptionFailed as err:

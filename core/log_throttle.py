@@ -1,4 +1,4 @@
-"""A log that strangers cannot fill: over UDP anybody may send anything, and each message of ours is said once a minute."""
+"""Limits log messages to one per minute, so that strangers cannot fill the log: over UDP anybody can send anything."""
 
 import logging
 import time
@@ -7,22 +7,22 @@ INTERVAL_S = 60.0
 
 
 class OncePerMinute(logging.Filter):
-    """Lets each message, whatever its arguments, pass once a minute, then with the number of those that did not pass."""
+    """Passes each message template once a minute, with the number of messages that were suppressed in between."""
 
     def __init__(self) -> None:
         super().__init__()
         self._passed_at: dict[str, float] = {}
-        self._held_back: dict[str, int] = {}
+        self._suppressed: dict[str, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         now = time.monotonic()
-        # The template, not the text: there are as many of these as there are log calls in the code.
+        # The template, not the text: their number is limited by the number of log calls in the code.
         template = str(record.msg)
         if now - self._passed_at.get(template, -INTERVAL_S) < INTERVAL_S:
-            self._held_back[template] = self._held_back.get(template, 0) + 1
+            self._suppressed[template] = self._suppressed.get(template, 0) + 1
             return False
         self._passed_at[template] = now
-        held_back = self._held_back.pop(template, 0)
-        if held_back:
-            record.msg, record.args = f"{record.getMessage()} (and {held_back} more like it)", ()
+        suppressed = self._suppressed.pop(template, 0)
+        if suppressed:
+            record.msg, record.args = f"{record.getMessage()} (and {suppressed} more like it)", ()
         return True

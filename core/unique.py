@@ -1,4 +1,4 @@
-"""What was free when it was validated may be taken when it is saved."""
+"""A value that was free when it was validated may be taken when it is saved."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from django.db import IntegrityError, transaction
 
 @contextmanager
 def unique(field: str, taken: str) -> Iterator[None]:
-    """Save a row whose `field` is unique. Raises ValidationError saying `taken` when another transaction took the value first.
+    """Save a row whose `field` is unique. Raises ValidationError with text `taken` if another transaction was first.
 
-    The row's other constraints must have been validated. What was written before stays, in the transaction around it.
+    The other constraints of the row must have been validated before. Earlier writes of the surrounding transaction stay.
     """
     try:
         with transaction.atomic():

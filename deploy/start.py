@@ -1,4 +1,4 @@
-"""Start the processes of the Procfile by honcho, or those named: `python deploy/start.py [PROCESS…]`."""
+"""Start the processes of the Procfile with honcho, or only some: `python deploy/start.py [PROCESS…]`."""
 
 import os
 import sys
@@ -9,37 +9,37 @@ from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.printer import Printer
 
-# Seconds that the processes have to finish what is in hand, before honcho kills what is left. All is over within 10.
+# Seconds that the processes have to finish their requests before honcho kills them. Everything ends within 10.
 honcho_manager.KILL_WAIT = 8
 PROCFILE = Path(__file__).resolve().parents[1] / "Procfile"
 
 
 class PatientManager(Manager):  # type: ignore[misc] # honcho has no types
-    """Honcho's manager, which by itself hangs when it is told to stop before the last process has told its id."""
+    """Honcho's manager. Without this, it hangs if it is stopped before every process has reported its id."""
 
-    _asked_to_stop = False
+    _stopping = False
 
     def terminate(self) -> None:
-        self._asked_to_stop = True
+        self._stopping = True
         self._all_started()
 
     def _all_started(self) -> bool:
-        """Return whether all processes have told their ids. Honcho's loop asks it ten times a second."""
+        """Return whether all processes have reported their ids. Honcho's loop calls it ten times a second."""
         started: bool = super()._all_started()
-        if started and self._asked_to_stop:
+        if started and self._stopping:
             super().terminate()
         return started
 
 
 def main(names: list[str]) -> int:
-    """Return the exit code: that of the signal that ended it, as shells count (130, 143)."""
-    # The commands of the Procfile are those of this virtual environment.
+    """Return the exit code. After a signal it is 128 plus the signal, as in a shell (130, 143)."""
+    # The commands of the Procfile come from this virtual environment.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     os.environ["PYTHONUNBUFFERED"] = "1"
     os.chdir(PROCFILE.parent)
     processes: dict[str, str] = parse_procfile(PROCFILE.read_text()).processes
     if os.environ.get("MQTT_BROKER_URL") or os.environ.get("MQTT_BROKER_URL_FILE"):
-        del processes["mqtt_broker"]  # the bridge talks to a broker that is there already
+        del processes["mqtt_broker"]  # the bridge uses the broker of the operator
     manager = PatientManager(Printer(sys.stdout))
     for name in names or processes:
         manager.add_process(name, processes[name])

@@ -1,6 +1,6 @@
-"""Say in the terminal of `make run` when everything is ready, and later on when something is not.
+"""Print in the terminal of `make run` when everything is ready, and later when something is not.
 
-Needs nothing but Python, so that it costs little memory. Asks `/readyz`, as a load balancer would.
+Needs nothing but Python, so it uses little memory. It polls `/readyz`, as a load balancer would.
 """
 
 import json
@@ -22,8 +22,8 @@ READY = f"Firstlight is ready: {BASE}/admin/  {'your MQTT broker' if os.environ.
 
 
 def not_ready() -> str:
-    """Return what is not ready, as one phrase; empty when everything is."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on this path
+    """Return what is not ready, as one phrase; "" if everything is ready."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy between us
     try:
         with opener.open(f"{BASE}/readyz", timeout=ANSWER_TIMEOUT_S):
             return ""
@@ -41,7 +41,7 @@ def main() -> None:
         if not missing and before != missing:
             print(READY, flush=True)
         elif missing and before == "":
-            print(f"Not ready any more: {missing}", flush=True)
+            print(f"No longer ready: {missing}", flush=True)
         if not missing or before is not None:
             before = missing
         time.sleep(POLL_RUNNING_S if before == "" else POLL_STARTING_S)

@@ -23,7 +23,7 @@ from events.services import NewEvent, named_keys, record
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
-NAME_TAKEN = "A device of this name exists already."
+NAME_TAKEN = "A device with this name already exists."
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Many rows of one table at once: COPY on PostgreSQL, executemany elsewhere."""
+"""Inserts many rows of one table at once: COPY on PostgreSQL, executemany elsewhere."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,21 +9,21 @@ from django.db import connection
 from django.db.models import Field, Model
 from uuid_utils import uuid7
 
-# Kibibytes where negative; pages.
+# A negative value is in KiB, a positive one in pages.
 _SQLITE_TUNING = {"cache_size": -24 * 1024, "wal_autocheckpoint": 8_000}
 
 
 def insert(model: type[Model], fields: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert `rows`, which hold values for `fields` as the database takes them: ids as hex, JSON as text.
+    """Insert `rows`, which hold values for `fields` as the driver expects them: ids as hex, JSON as text.
 
-    Raises IntegrityError when one of them stands already, and then none was inserted.
+    Raises IntegrityError if one of them exists already, and then inserts none.
     """
     quote = connection.ops.quote_name
     columns = ", ".join(quote(_column(model, name)) for name in fields)
     table = quote(model._meta.db_table)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # Django turns the driver's errors into its own for its own methods only.
+            # Django converts the driver's errors only in its own methods.
             with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
@@ -33,16 +33,16 @@ def insert(model: type[Model], fields: Sequence[str], rows: Iterable[tuple[Any, 
 
 
 def new_id() -> str:
-    """Return a new UUID of version 7 as hex. Making Python's own UUID of it first would take four times as long."""
+    """Return a new UUID of version 7 as hex. Creating Python's UUID first would take four times as long."""
     return uuid7().hex
 
 
 @contextmanager
 def many_writes() -> Iterator[None]:
-    """Suit the connection to thousands of rows a second.
+    """Tune the connection for thousands of rows a second.
 
-    SQLite's page cache of 2 MB is smaller than the index of 20,000 tokens, and copying its log back every 1,000 pages
-    would be after every chunk.
+    SQLite's page cache of 2 MB is smaller than the index of 20,000 tokens, and a checkpoint every 1,000 pages would run
+    after every chunk.
     """
     if connection.vendor != "sqlite":
         yield
@@ -60,7 +60,7 @@ def many_writes() -> Iterator[None]:
 
 
 def moment(now: datetime) -> Any:
-    """Return `now` as the database takes it."""
+    """Return `now` as the database driver expects it."""
     return connection.ops.adapt_datetimefield_value(now)
 
 

@@ -1,21 +1,21 @@
-"""Words of import jobs."""
+"""Choices of imports."""
 
 from django.db import models
 
 
 class ImportState(models.TextChoices):
-    DRAFT = "DRAFT", "Being set up"
+    DRAFT = "DRAFT", "Draft"
     QUEUED = "QUEUED", "Waiting"
     RUNNING = "RUNNING", "Running"
     DONE = "DONE", "Done"
     CANCELLED = "CANCELLED", "Cancelled"
     FAILED = "FAILED", "Failed"
-    UNDOING = "UNDOING", "Being undone"
+    UNDOING = "UNDOING", "Undoing"
     UNDONE = "UNDONE", "Undone"
 
 
 class Verdict(models.TextChoices):
-    """What becomes of one row."""
+    """What happens to a row."""
 
     CREATED = "CREATED", "Created"
     UPDATED = "UPDATED", "Updated"

@@ -1,4 +1,4 @@
-"""`field__any_of=values`: IN for thousands of values, given to the database as one parameter."""
+"""`field__any_of=values`: IN for thousands of values, passed to the database as one parameter."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 @CharField.register_lookup
 class AnyOf(Lookup):
-    """Django prepares and binds the values of IN one by one, which costs more than the query: 4 µs each, measured."""
+    """Like IN. Django prepares and binds the values of IN one by one, which takes longer than the query: 4 µs each."""
 
     lookup_name = "any_of"
     prepare_rhs = False

@@ -1,12 +1,12 @@
-"""What Prometheus is told about imports."""
+"""Prometheus metrics of imports."""
 
 from prometheus_client import Counter, Gauge
 
 from imports.choices import Verdict
 from imports.pipeline import Chunk
 
-ROWS = Counter("firstlight_import_rows", "Rows of imported lists, by what became of them, dry runs aside.", ["result"])
-RUNNING = Gauge("firstlight_imports_running", "Imports that this process works on.", multiprocess_mode="livesum")
+ROWS = Counter("firstlight_import_rows", "Rows of imported lists by result, without dry runs.", ["result"])
+RUNNING = Gauge("firstlight_imports_running", "Imports that run in this process.", multiprocess_mode="livesum")
 
 
 def count_rows(chunk: Chunk) -> None:

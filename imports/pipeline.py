@@ -1,4 +1,4 @@
-"""Reading a file and importing its rows, chunk by chunk, each chunk in a transaction of its own."""
+"""Reads a file and imports its rows in chunks, each in a transaction of its own."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -26,17 +26,17 @@ from profiles.models import DeviceProfile
 
 log = logging.getLogger(__name__)
 
-# Rows committed together. Larger chunks are hardly faster, and SQLite's one writer keeps the devices waiting meanwhile.
+# Rows committed together. Larger chunks are hardly faster, and on SQLite devices wait for the only writer meanwhile.
 CHUNK_ROWS = 2_500
-# A chunk of long rows has fewer: some are in memory at once, several times over.
+# A chunk of long rows has fewer, since several chunks are in memory at once.
 CHUNK_CHARACTERS = 4_000_000
-# How often a chunk starts over when another process was first to take a name, a token or a lock.
+# How often a chunk starts over if another process was first to take a name, a token or a lock.
 MAX_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ImportSpec:
-    """What to import and how. `profile` is that of rows which name none; `job_id` is noted on every device created."""
+    """What to import and how. `profile` is for rows that name none; `job_id` is stored with every device created."""
 
     form: FileFormat
     columns: list[Column]
@@ -48,7 +48,7 @@ class ImportSpec:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What became of some rows in a row; the file is done up to its line `end_line` and byte `end_byte`."""
+    """The decisions on consecutive rows. The file is processed up to line `end_line` and byte `end_byte`."""
 
     decisions: list[Decision]
     end_line: int
@@ -68,14 +68,14 @@ def import_file(
 ) -> None:
     """Import the rows of `file` that come after `after_line`, and close it.
 
-    `before_commit` writes what is to be committed together with a chunk; what it raises rolls the chunk back and ends the import.
-    `on_commit` is called with the chunk once it is committed. A dry run decides everything and writes nothing.
+    `before_commit` writes what must be committed together with a chunk. An exception in it rolls the chunk back and ends
+    the import. `on_commit` is called with each chunk after its commit. A dry run decides everything and writes nothing.
     """
     records = Records(file, spec.form)
     parser = RowParser(spec.columns, records.headers)
     with closing(SeenRows()) as seen, bulk.many_writes(), rarely_collected(), ParseWorker(parser) as worker:
         todo = _skipped(iter(records), parser, seen, after_line)
-        # A list of new devices need not be compared with what is there: the unique constraints do that as it is written.
+        # A list of new devices is written without reading first: the unique constraints detect what exists.
         reading = spec.update or spec.dry_run
         for batch, rows in worker.rows(_chunks(todo)):
             repeated = seen.repeated_names(rows)
@@ -85,7 +85,7 @@ def import_file(
 
 
 def _skipped(records: Iterator[Record], parser: RowParser, seen: SeenRows, after_line: int) -> Iterator[Record]:
-    """Return the records after `after_line`; of the others, the names alone matter."""
+    """Return the records after `after_line`. Of the earlier ones only the names matter."""
     if after_line:
         for record in records:
             if record.line > after_line:
@@ -111,9 +111,9 @@ def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
 def _commit(
     work: Callable[..., list[Decision]], end_line: int, end_byte: int, before_commit: Callable[[Chunk], None], *, reading: bool
 ) -> tuple[Chunk, bool]:
-    """Do `work` and note it in one transaction, anew when something in it is taken or another process interferes.
+    """Do `work` and save the progress in one transaction; start over on a conflict with another process.
 
-    Returns the chunk, and whether the next one had better begin with reading, since the list has what is there already.
+    Returns the chunk, and whether the next one should read first, since the list contains existing devices.
     """
     for tries_left in reversed(range(MAX_TRIES)):
         try:
@@ -122,12 +122,12 @@ def _commit(
                 before_commit(chunk)
             return chunk, reading
         except IntegrityError:
-            # A name or a token is taken, maybe between our reading and our writing. Reading shows by whom.
+            # A name or token is taken, possibly since we read. Reading again shows by which device.
             if not tries_left:
                 raise
             reading = True
         except OperationalError:
-            # A deadlock or a lock that did not come: the connection stands, so start over. Else the database is away.
+            # A deadlock or lock timeout: the connection is fine, so start over. Otherwise the database is unavailable.
             if not tries_left or not connection.is_usable():
                 raise
     raise AssertionError("unreachable")

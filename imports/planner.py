@@ -1,6 +1,6 @@
-"""What becomes of each row of a chunk: decided on what the database knows, the rows before it included.
+"""Decides what happens to each row of a chunk, from the database and the rows before it.
 
-A decision runs no statement, so that a dry run decides as the import does.
+A decision runs no statement, so a dry run decides exactly as the import does.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from devices.credentials import generated_token
 from devices.models import Device
 from imports.choices import Verdict
 from imports.columns import ColumnType
-from imports.row_parser import DeviceRow, RowParser, RowRefused, StoredCredentials, seal
+from imports.row_parser import DeviceRow, RowParser, RowRefused, StoredCredentials, to_stored
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
@@ -22,7 +22,7 @@ ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field of an existing device before and after. Secrets are never in it."""
+    """One field of an existing device before and after. Never contains a secret."""
 
     field: str
     before: Any
@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(slots=True)
 class Decision:
-    """What becomes of `row`. A new device has a `profile`, an existing one is `device`."""
+    """What happens to `row`. A new device has a `profile`, an existing one is `device`."""
 
     row: DeviceRow
     verdict: Verdict
@@ -51,10 +51,10 @@ class Decision:
 
 @dataclass(slots=True)
 class Ledger:
-    """What is known when a chunk is decided.
+    """What the decisions of a chunk are based on.
 
     `profiles` and `devices` are by name; `owners` are device names by credentials id; `repeated` are earlier lines of
-    the same name by line; `attributes` and `telemetry` are values of existing devices, where rows may be updated.
+    the same name by line; `attributes` and `telemetry` are values of existing devices, if rows may be updated.
     """
 
     parser: RowParser
@@ -69,7 +69,7 @@ class Ledger:
 
 
 def decide(rows: Sequence[DeviceRow], ledger: Ledger) -> list[Decision]:
-    """Return what becomes of each of `rows`, in their order."""
+    """Return a decision for each of `rows`, in order."""
     return [_decided(row, ledger) for row in rows]
 
 
@@ -85,15 +85,17 @@ def _decided(row: DeviceRow, ledger: Ledger) -> Decision:
 def _accepted(row: DeviceRow, ledger: Ledger) -> Decision:
     first_line = ledger.repeated.get(row.record.line)
     if first_line:
-        raise RowRefused(f"The name stands on line {first_line} already.", ledger.parser.title(ColumnType.NAME))
+        raise RowRefused(f"The name is already on line {first_line}.", ledger.parser.title(ColumnType.NAME))
     profile = _profile(row, ledger)
     device = ledger.devices.get(row.name)
     if device is None:
         return _created(row, profile, ledger)
     if not ledger.update:
-        raise RowRefused("A device of this name exists already.", ledger.parser.title(ColumnType.NAME))
+        raise RowRefused("A device with this name already exists.", ledger.parser.title(ColumnType.NAME))
     if device.profile_id != profile.pk:
-        raise RowRefused("The device exists in another profile; an import moves no device.", ledger.parser.title(ColumnType.TYPE))
+        raise RowRefused(
+            "The device exists in another profile; an import does not move devices.", ledger.parser.title(ColumnType.TYPE)
+        )
     return _updated(row, device, ledger)
 
 
@@ -109,9 +111,9 @@ def _profile(row: DeviceRow, ledger: Ledger) -> DeviceProfile:
 
 def _created(row: DeviceRow, profile: DeviceProfile, ledger: Ledger) -> Decision:
     _check_free(row, ledger)
-    sealed = row.stored or seal(generated_token())
-    ledger.owners[sealed.id] = row.name
-    return Decision(row, Verdict.CREATED, profile=profile, stored=sealed, generated=row.stored is None)
+    stored = row.stored or to_stored(generated_token())
+    ledger.owners[stored.id] = row.name
+    return Decision(row, Verdict.CREATED, profile=profile, stored=stored, generated=row.stored is None)
 
 
 def _check_free(row: DeviceRow, ledger: Ledger) -> None:
@@ -125,20 +127,20 @@ def _check_free(row: DeviceRow, ledger: Ledger) -> None:
 def _updated(row: DeviceRow, device: Device, ledger: Ledger) -> Decision:
     _check_free(row, ledger)
     changes = _field_changes(row, device) + _value_changes(row, device, ledger)
-    sealed = None
+    stored = None
     current = getattr(device, "credentials", None)
     if row.stored and (current is None or current.unpacked() != row.stored.credentials):
-        sealed = row.stored
+        stored = row.stored
         changes.append(Change("credentials", None, None))
         if current is not None:
             ledger.owners[current.credentials_id] = ""
-        ledger.owners[sealed.id] = row.name
+        ledger.owners[stored.id] = row.name
     verdict = Verdict.UPDATED if changes else Verdict.UNCHANGED
-    return Decision(row, verdict, device=device, stored=sealed, changes=changes)
+    return Decision(row, verdict, device=device, stored=stored, changes=changes)
 
 
 def _field_changes(row: DeviceRow, device: Device) -> list[Change]:
-    """Set the fields that `row` gives on `device`, unsaved. What is blank in the file stays as it is."""
+    """Set the fields of `row` on `device`, without saving. Blank cells change nothing."""
     changes = []
     given = {"label": row.label or None, "description": row.description or None, "gateway": row.gateway}
     for name, value in given.items():
@@ -164,5 +166,5 @@ def _value_changes(row: DeviceRow, device: Device, ledger: Ledger) -> list[Chang
 
 
 def _differ(before: Any, after: Any) -> bool:
-    # In Python 1 == True; as JSON they differ.
+    # In Python 1 == True; in JSON they differ.
     return before != after or isinstance(before, bool) != isinstance(after, bool)

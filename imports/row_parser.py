@@ -1,4 +1,4 @@
-"""From the fields of a record to what they say about a device. Nothing here touches the database."""
+"""Parses the fields of a record into a device row. Does not access the database."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ from imports.csv.values import Value, cast
 
 MAX_LONG_TEXT_LENGTH = 16 * 1024
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
-# Line breaks and tabs have their place in these; anywhere else they are control characters like the others.
+# Line breaks and tabs are allowed in these; elsewhere they are refused like other control characters.
 _FREE_TEXT = (*KEYED, ColumnType.DESCRIPTION, ColumnType.X509)
 Secrets = dict[ColumnType, str]
 _LAYOUT = str.maketrans("\t\r\n", "   ")
 
 
 class RowRefused(Exception):
-    """A row that cannot go in: the `column` at fault, where one is, and a sentence. Never holds a secret."""
+    """A row that cannot be imported: the `column` at fault, if any, and a sentence. Never contains a secret."""
 
     def __init__(self, sentence: str, column: str = "") -> None:
         super().__init__(f"{column}: {sentence}" if column else sentence)
@@ -30,13 +30,13 @@ class RowRefused(Exception):
         self.column = column
 
     def without_frames(self) -> "RowRefused":
-        """Return this, with nothing of the calls that led to it: they hold the row, which will hold this."""
+        """Return this without traceback and cause: their frames refer to the row, which will refer to this."""
         self.__cause__ = self.__context__ = None
         return self.with_traceback(None)
 
 
 class StoredCredentials(NamedTuple):
-    """Credentials as they are stored: the id by which they are found, and their value, encrypted; `plain` is that value."""
+    """Credentials as they are stored: lookup id and encrypted value; `plain` is the value before encryption."""
 
     type: str
     id: str
@@ -53,7 +53,7 @@ class StoredCredentials(NamedTuple):
 
 @dataclass(slots=True)
 class DeviceRow:
-    """What one record says about a device. An empty text, None or a missing key was left blank in the file."""
+    """The content of one record. An empty text, None or a missing key was blank in the file."""
 
     record: Record
     name: str = ""
@@ -68,7 +68,7 @@ class DeviceRow:
 
 
 class RowParser:
-    """Reads records whose columns are `columns`; `headers` name them in errors, where the file has any."""
+    """Parses records with these `columns`; `headers`, if the file has them, are used in errors."""
 
     def __init__(self, columns: Sequence[Column], headers: Sequence[str] = ()) -> None:
         self._columns = columns
@@ -84,15 +84,15 @@ class RowParser:
         self._places = {one.type: index for index, one in enumerate(columns) if one.type not in KEYED}
 
     def description(self) -> tuple[list[tuple[str, str]], list[str]]:
-        """Return columns and titles in plain types, for a parser in another process."""
+        """Return columns and titles as plain types, for a parser in another process."""
         return [(one.type.value, one.key) for one in self._columns], self._titles
 
     def title(self, column_type: ColumnType) -> str:
-        """Return what the column of that type is called in the file, empty where there is none."""
+        """Return the title of the column of that type in the file, "" if there is none."""
         return self._titles[self._places[column_type]] if column_type in self._places else ""
 
     def credentials_title(self, row: DeviceRow) -> str:
-        """Return what the column that the credentials of `row` stand in is called in the file."""
+        """Return the title of the column that the credentials of `row` come from."""
         match row.stored.credentials if row.stored else None:
             case X509Certificate():
                 return self.title(ColumnType.X509)
@@ -101,7 +101,7 @@ class RowParser:
         return self.title(ColumnType.ACCESS_TOKEN)
 
     def parse(self, record: Record) -> DeviceRow:
-        """Return the row of `record`; when it must be refused, with the refusal, and the name where it has one."""
+        """Return the row of `record`. A row that must be refused has its refusal, and its name if there is one."""
         row = DeviceRow(record)
         try:
             self._fill(row, record)
@@ -110,7 +110,7 @@ class RowParser:
         return row
 
     def named(self, record: Record) -> DeviceRow:
-        """Return a row of `record` that has nothing but the name, where there is one."""
+        """Return a row of `record` with nothing but the name, if there is one."""
         row = DeviceRow(record)
         with contextlib.suppress(RowRefused):
             self._fill_name(row, record)
@@ -121,7 +121,7 @@ class RowParser:
             raise RowRefused(record.problem)
         if len(record.fields) != len(self._columns):
             many = "too many" if len(record.fields) > len(self._columns) else "too few"
-            raise RowRefused(f"The row has {many} fields: {len(record.fields)} in place of {len(self._columns)}.")
+            raise RowRefused(f"The row has {many} fields: {len(record.fields)} instead of {len(self._columns)}.")
         row.name = self._name(record.fields)
 
     def _fill(self, row: DeviceRow, record: Record) -> None:
@@ -129,12 +129,12 @@ class RowParser:
         self._check_characters(record.fields)
         secrets: Secrets = {}
         for index, column, title in self._used:
-            # Blanks at the ends of a password may be meant.
+            # Blanks at the ends of a password may be intended.
             cell = record.fields[index] if column.type is ColumnType.MQTT_PASSWORD else record.fields[index].strip()
             if cell:
                 _TAKE[column.type](row, secrets, column, _limited(cell, _LIMITS[column.type], title), title)
         if secrets:
-            row.stored = self._sealed(secrets)
+            row.stored = self._stored_credentials(secrets)
 
     def _name(self, fields: list[str]) -> str:
         name = fields[self._places[ColumnType.NAME]].strip()
@@ -152,12 +152,12 @@ class RowParser:
                 continue
             cell = fields[index].translate(_LAYOUT) if column.type in _FREE_TEXT else fields[index].strip()
             if has_control_characters(cell):
-                raise RowRefused("The value has a control character.", self._titles[index])
+                raise RowRefused("The value contains a control character.", self._titles[index])
             if "\ufffd" in cell:
-                raise RowRefused("The value has bytes that are no text in the file's encoding.", self._titles[index])
+                raise RowRefused("The value contains bytes that are invalid in the encoding of the file.", self._titles[index])
 
-    def _sealed(self, secrets: Secrets) -> StoredCredentials:
-        """Return the credentials of a row: a certificate before MQTT basic before a token."""
+    def _stored_credentials(self, secrets: Secrets) -> StoredCredentials:
+        """Return the credentials of a row: a certificate, else MQTT basic, else a token."""
         mqtt = (ColumnType.MQTT_CLIENT_ID, ColumnType.MQTT_USER_NAME, ColumnType.MQTT_PASSWORD)
         credentials: Credentials
         if ColumnType.X509 in secrets:
@@ -167,20 +167,20 @@ class RowParser:
         else:
             at, credentials = ColumnType.ACCESS_TOKEN, AccessToken(secrets[ColumnType.ACCESS_TOKEN])
         try:
-            return seal(normalized(credentials))
+            return to_stored(normalized(credentials))
         except InvalidCredentials as err:
             raise RowRefused(str(err), self.title(at)) from err
 
 
-def seal(credentials: Credentials) -> StoredCredentials:
-    """Return `credentials`, which must be usable, as they are stored."""
+def to_stored(credentials: Credentials) -> StoredCredentials:
+    """Return `credentials`, which must be normalized, as they are stored."""
     plain = credentials.stored_value
     return StoredCredentials(_PLAIN_TYPE[credentials.type], credentials.credentials_id, encrypt(plain), plain)
 
 
 def _limited(text: str, limit: int, title: str) -> str:
     if len(text) > limit:
-        raise RowRefused(f"The value has {len(text)} characters; at most {limit} fit.", title)
+        raise RowRefused(f"The value has {len(text)} characters; the limit is {limit}.", title)
     return text
 
 
@@ -199,7 +199,7 @@ def _take_field(row: DeviceRow, _: Secrets, column: Column, cell: str, _title: s
 def _take_gateway(row: DeviceRow, _: Secrets, _column: Column, cell: str, title: str) -> None:
     word = cell.lower()
     if word not in _TRUE + _FALSE:
-        raise RowRefused("The value says neither true nor false.", title)
+        raise RowRefused("The value is neither true nor false.", title)
     row.gateway = word in _TRUE
 
 
@@ -207,7 +207,7 @@ def _take_secret(_row: DeviceRow, secrets: Secrets, column: Column, cell: str, _
     secrets[column.type] = cell
 
 
-# Plain texts in place of members of enumerations: they go through pipes and to drivers, which know no others.
+# Plain texts instead of enumeration members: they pass through pipes and database drivers.
 _SCOPE = {column_type: scope.value for column_type, scope in SCOPES.items()}
 _PLAIN_TYPE = {member: member.value for member in CredentialsType}
 _FIELDS = {ColumnType.LABEL: "label", ColumnType.DESCRIPTION: "description", ColumnType.TYPE: "profile_name"}

@@ -1,4 +1,4 @@
-"""What must be remembered of a whole file while it is read, in a memory that does not grow with it."""
+"""Names and credentials seen so far in a file, in bounded memory."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -7,10 +7,10 @@ from imports.row_parser import DeviceRow
 
 
 class SeenRows:
-    """Backed by a private SQLite database, which spills to a temporary file of the operating system."""
+    """A private SQLite database, which spills to a temporary file."""
 
     def __init__(self) -> None:
-        # One import may be handed from thread to thread, but never stands in two at once.
+        # An import may move from thread to thread, but never runs in two at once.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for statement in (
             "PRAGMA journal_mode=OFF",
@@ -20,7 +20,7 @@ class SeenRows:
             self._database.execute(statement)
 
     def repeated_names(self, rows: Iterable[DeviceRow]) -> dict[int, int]:
-        """Take the names of `rows`. Returns, by line, the earlier line of each name that stood there before."""
+        """Record the names of `rows`. Returns, by line, the earlier line of each name that occurred before."""
         named = [(row.name, row.record.line) for row in rows if row.name]
         taken = self._database.executemany("INSERT INTO names VALUES (?, ?) ON CONFLICT (name) DO NOTHING", named).rowcount
         if taken == len(named):
@@ -30,11 +30,11 @@ class SeenRows:
         return {line: first_line for line, first_line in first if first_line != line}
 
     def take_owners(self, owners: Mapping[str, str]) -> None:
-        """Remember which device would own which credentials by now, by credentials id; an empty name is nobody."""
+        """Record which device would own which credentials now, by credentials id; an empty name means none."""
         self._database.executemany("INSERT OR REPLACE INTO owners VALUES (?, ?)", owners.items())
 
     def owners(self, ids: Iterable[str]) -> dict[str, str]:
-        """Return what `take_owners` was told of these ids."""
+        """Return the owners that `take_owners` recorded for these ids."""
         select = "SELECT credentials_id, name FROM owners WHERE credentials_id = ?"
         return {key: name for one in ids for key, name in self._database.execute(select, (one,))}
 

@@ -1,4 +1,4 @@
-"""Uploaded files, kept in the database in parts while a job needs them."""
+"""Uploaded files, stored in the database in parts while an import needs them."""
 
 import io
 import zlib
@@ -11,7 +11,7 @@ PART_BYTES = 256 * 1024
 
 
 def store(job: ImportJob, blocks: Iterable[bytes]) -> int:
-    """Keep `blocks` as the file of `job`, part by part as they come. Returns the file's size in bytes."""
+    """Store `blocks` as the file of `job`, part by part as they arrive. Returns the size of the file in bytes."""
     size, number, part = 0, 0, bytearray()
     for block in blocks:
         part += block
@@ -30,7 +30,7 @@ def _store_part(job: ImportJob, number: int, content: bytes) -> None:
 
 
 def opened(job: ImportJob) -> BinaryIO:
-    """Return the file of `job`, to be read as any other; one part of it is in memory at a time."""
+    """Return the file of `job` as a file object. One part is in memory at a time."""
     return cast(BinaryIO, io.BufferedReader(_StoredFile(job)))
 
 
@@ -39,7 +39,7 @@ def is_stored(job: ImportJob) -> bool:
 
 
 def drop(job: ImportJob) -> None:
-    """Forget the file of `job`."""
+    """Delete the file of `job`."""
     job.parts.all().delete()
 
 

@@ -1,4 +1,4 @@
-"""Reading what a chunk must know, and writing what was decided: a fixed number of statements for any chunk."""
+"""Reads the rows that a chunk needs and writes its decisions, with a fixed number of statements for any chunk."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -33,10 +33,10 @@ def read_ledger(
     default_profile: DeviceProfile | None,
     would_own: SeenRows | None = None,
 ) -> Ledger:
-    """Return what the database knows of `rows`. Where rows may be updated, their devices are locked, in the order of names.
+    """Return what the database has about `rows`. If rows may be updated, their devices are locked, ordered by name.
 
-    Without `reading` all names and credentials are taken for new ones. What follows is right exactly if it can be written,
-    which the unique constraints decide. `would_own` has the owners that a dry run has decided so far.
+    Without `reading` all names and credentials are assumed to be new. The unique constraints detect if that is wrong.
+    `would_own` has the owners that a dry run has decided so far.
     """
     sound = [row for row in rows if not row.refusal]
     names = sorted({row.name for row in sound}) if reading else []
@@ -84,9 +84,9 @@ def _read_values(rows: Sequence[DeviceRow], ledger: Ledger) -> None:
 
 
 def write(decisions: Sequence[Decision], *, job_id: UUID | None, now: datetime) -> None:
-    """Write what was decided. Raises IntegrityError when another transaction was first to take something.
+    """Write the decisions. Raises IntegrityError if another transaction was first to take a name or credentials.
 
-    Updates go before inserts: a new device may have been given the credentials that an update set free.
+    Updates go before inserts: a new device may get credentials that an update released.
     """
     updated = [decision for decision in decisions if decision.verdict == Verdict.UPDATED]
     created = [decision for decision in decisions if decision.verdict == Verdict.CREATED]
@@ -97,7 +97,7 @@ def write(decisions: Sequence[Decision], *, job_id: UUID | None, now: datetime) 
 
 
 def _create(decisions: list[Decision], job_id: UUID | None, now: datetime) -> None:
-    # In the order of names, so that two imports of the same list wait for each other and not in a circle.
+    # Ordered by name, so that two imports of the same list cannot deadlock.
     decisions.sort(key=lambda decision: decision.row.name)
     numbered = [(bulk.new_id(), decision) for decision in decisions]
     at = bulk.moment(now)
@@ -143,7 +143,7 @@ def _create(decisions: list[Decision], job_id: UUID | None, now: datetime) -> No
 
 
 def _attributes(numbered: Iterable[tuple[str, Decision]], at: Any) -> Iterable[tuple[Any, ...]]:
-    """Return the rows of a new device's attributes: those of its profile, and those of the file in their place."""
+    """Return attribute rows for a new device: those of its profile, overridden by those of the file."""
     for pk, one in numbered:
         values: dict[tuple[str, str], Any] = one.row.attributes
         if one.profile and one.profile.default_attributes:
@@ -158,7 +158,7 @@ def _update(decisions: list[Decision], now: datetime) -> None:
         if one.device:
             one.device.updated_at = now
             if one.stored:
-                # A repeated provisioning request would hand the new credentials to whoever held the old ones.
+                # Otherwise a repeated provisioning request would return the new credentials to a holder of the old ones.
                 one.device.retry_id = ""
     Device.objects.bulk_update(devices, ["label", "description", "gateway", "retry_id", "updated_at"])
     _update_credentials(decisions, now)
@@ -200,7 +200,7 @@ def _events_of(decisions: list[Decision]) -> Iterator[NewEvent]:
 
 
 def _update_credentials(decisions: list[Decision], now: datetime) -> None:
-    """Replace credentials one after the other as decided: each may take what the one before has set free."""
+    """Replace credentials one after the other, in order: each may take what the previous one released."""
     rows = []
     for one in decisions:
         if one.device and one.stored:

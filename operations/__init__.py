@@ -1,1 +1,1 @@
-"""What runs: heartbeats, health, metrics, ports."""
+"""Running an installation: heartbeats, health, metrics, ports."""

@@ -1,4 +1,4 @@
-"""The processes that make up a running Firstlight."""
+"""The processes of an installation."""
 
 from django.db import models
 

@@ -1,4 +1,4 @@
-"""Is it alive, and can it do its work?"""
+"""Health checks: is it alive, is it ready?"""
 
 from http import HTTPStatus
 
@@ -10,12 +10,12 @@ from operations.heartbeat import missing_processes, needed_processes
 
 
 def healthz(_request: HttpRequest) -> HttpResponse:
-    """Answer 200 while this web process lives. Nothing else is asked."""
+    """Answer 200 while this web process runs. Nothing else is checked."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 def readyz(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 once every process of the installation is ready, else 503 and which is not."""
+    """Answer 200 if every process of the installation is ready, else 503 and which is not."""
     try:
         missing = missing_processes()
     except Error:

@@ -1,4 +1,4 @@
-"""Each process tells the others, through the database, that it is alive and ready."""
+"""Each process reports in the database that it is alive and ready."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ STALE = timedelta(seconds=12)
 
 
 class Beating:
-    """Writes this process's heartbeat from a thread of its own until stopped. `report` may be called from any thread."""
+    """Writes the heartbeat of this process from a thread until stopped. `report` may be called from any thread."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -34,19 +34,19 @@ class Beating:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin, and serve this process's metrics too. Raises MetricsPortUnusable."""
+        """Start the heartbeat, and serve the metrics of this process. Raises MetricsPortUnusable."""
         serve_metrics()
         READY.labels(self._process.value).set(self._ready)
         self._thread.start()
 
     def report(self, *, ready: bool, note: str = "") -> None:
-        """Tell the others whether this process does its work, and one sentence on how."""
+        """Report whether this process is ready, with one sentence on its status."""
         self._ready, self._note = ready, note[:255]
         READY.labels(self._process.value).set(ready)
         self._woken.set()
 
     def has_peers(self) -> bool:
-        """Return whether other instances of this process are ready; not when the database is away and nobody knows."""
+        """Return whether other instances of this process are ready; False while the database is unavailable."""
         others = Heartbeat.objects.filter(process=self._process, ready=True, beat_at__gt=timezone.now() - STALE)
         try:
             return others.exclude(instance=self._instance).exists()
@@ -55,7 +55,7 @@ class Beating:
             return False
 
     def stop(self) -> None:
-        """Take this process off the list."""
+        """Delete the heartbeat of this process."""
         self._stopping = True
         self._woken.set()
         if self._thread.is_alive():
@@ -83,11 +83,11 @@ class Beating:
         try:
             Heartbeat.objects.filter(instance=self._instance).delete()
         except Error as err:
-            log.debug("The heartbeat stays until it is stale: %s", type(err).__name__)
+            log.debug("The heartbeat could not be deleted and stays until it is stale: %s", type(err).__name__)
 
 
 def needed_processes() -> list[Process]:
-    """Return the processes without which this installation is not ready, the web process itself not among them."""
+    """Return the processes that this installation needs to be ready, without the web process itself."""
     if settings.NEEDED_PROCESSES:
         return [Process(name) for name in settings.NEEDED_PROCESSES]
     needed = [Process.MQTT_BRIDGE, Process.COAP, Process.TASKS]
@@ -95,7 +95,7 @@ def needed_processes() -> list[Process]:
 
 
 def missing_processes() -> dict[Process, str]:
-    """Return what is not ready, with a sentence on each. Raises django.db.Error."""
+    """Return the processes that are not ready, with a sentence on each. Raises django.db.Error."""
     fresh = Heartbeat.objects.filter(beat_at__gt=timezone.now() - STALE)
     beats: dict[str, list[Heartbeat]] = {}
     for beat in fresh:
@@ -108,7 +108,7 @@ def missing_processes() -> dict[Process, str]:
 
 
 def process_states() -> list[tuple[Process, bool, list[str]]]:
-    """Return each needed process, whether it is ready, and what its instances say of themselves."""
+    """Return each needed process, whether it is ready, and the status of its instances."""
     missing = missing_processes()
     fresh = Heartbeat.objects.filter(beat_at__gt=timezone.now() - STALE)
     notes: dict[str, list[str]] = {}

@@ -18,14 +18,14 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 READY = Gauge(
     "firstlight_process_ready",
-    "Whether the process does its work: 1 for a bridge that is connected to its broker.",
+    "1 while the process works, e.g. while a bridge is connected to its broker.",
     ["process"],
     multiprocess_mode="livemax",
 )
 
 
 class MetricsPortUnusable(CommandError):
-    """METRICS_PORT cannot be listened on. The text is one sentence that names it, and all that a command prints."""
+    """Listening on METRICS_PORT failed. A command prints only the text: one sentence that names the setting."""
 
 
 def web_metrics() -> bytes:
@@ -39,7 +39,7 @@ def web_metrics() -> bytes:
 
 
 def serve_metrics() -> None:
-    """Serve this process's metrics on METRICS_HOST and METRICS_PORT from a thread, when the port is set.
+    """Serve this process's metrics on METRICS_HOST and METRICS_PORT from a thread, if the port is set.
 
     Raises MetricsPortUnusable.
     """

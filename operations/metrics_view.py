@@ -12,7 +12,7 @@ from operations.metrics import CONTENT_TYPE, web_metrics
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer 200 with the metrics of this web server to callers that present METRICS_TOKEN, else 401.
 
-    404 while METRICS_TOKEN is not set: nothing is public by accident, a proxy in front or not.
+    404 while METRICS_TOKEN is not set, so that metrics are never public by accident.
     """
     if not settings.METRICS_TOKEN:
         raise Http404

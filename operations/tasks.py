@@ -1,4 +1,4 @@
-"""The task worker's heartbeat. Celery imports this module into the worker, where it finds tasks too."""
+"""The heartbeat of the task worker. Celery imports this module into the worker, as it imports tasks."""
 
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ def _beating() -> Beating:
 
 @worker_ready.connect
 def _tell_ready(**_: Any) -> None:
-    # Sent again after each reconnection to Celery's broker.
+    # This signal is sent again after each reconnection to Celery's broker.
     _beating().report(ready=True)
 
 

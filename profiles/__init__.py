@@ -1,1 +1,1 @@
-"""Device profiles: what kinds of device may provision, how, and with which keys."""
+"""Device profiles: which devices may provision, how, and with which keys."""

@@ -1,4 +1,4 @@
-"""Words that profiles use, as on the wire (docs/protocol.md)."""
+"""Choices of profiles, with their values on the wire (docs/protocol.md, *Strategies*)."""
 
 from django.db import models
 
@@ -10,7 +10,7 @@ class Strategy(models.TextChoices):
 
 
 class AttributeScope(models.TextChoices):
-    """Who may see or set a device's attribute."""
+    """Who may read or set an attribute of a device."""
 
     SERVER = "SERVER_SCOPE", "Server: only the server reads and sets it"
     SHARED = "SHARED_SCOPE", "Shared: the server sets it, the device reads it"

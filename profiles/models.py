@@ -16,33 +16,35 @@ from profiles.topic_patterns import topic_pattern_problem
 
 
 class DeviceProfile(models.Model):
-    """One device model or production batch and the rules for its first day, e.g. "DHT11 sensor, 2026"."""
+    """A device model or production batch and the rules by which its devices provision, e.g. "DHT11 sensor, 2026"."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=255, unique=True)
     description = models.TextField(blank=True)
     strategy = models.CharField(max_length=32, choices=Strategy.choices, default=Strategy.DISABLED)
 
-    allow_access_token = models.BooleanField(default=True, help_text="Devices may bring an access token of their own.")
-    allow_mqtt_basic = models.BooleanField(default=True, help_text="Devices may bring an MQTT client id, user name and password.")
-    allow_x509 = models.BooleanField(default=True, help_text="Devices may bring an X.509 certificate.")
+    allow_access_token = models.BooleanField(default=True, help_text="Devices may choose their own access token.")
+    allow_mqtt_basic = models.BooleanField(
+        default=True, help_text="Devices may choose their own MQTT client id, user name and password."
+    )
+    allow_x509 = models.BooleanField(default=True, help_text="Devices may supply an X.509 certificate.")
     allow_own_credentials = models.BooleanField(
         default=False,
-        help_text="Pre-provisioned devices may bring their own credentials in place of the stored ones.",
+        help_text="Pre-provisioned devices may supply their own credentials instead of the stored ones.",
     )
-    allow_gateways = models.BooleanField(default=True, help_text="Devices may declare themselves gateways.")
+    allow_gateways = models.BooleanField(default=True, help_text="Devices may provision as gateways.")
     name_pattern = models.CharField(
         max_length=255,
         blank=True,
-        help_text="Names that devices may choose, with * and ? as wildcards, e.g. DHT11-*. Empty: any name.",
+        help_text="Allowed device names, with * and ? as wildcards, e.g. DHT11-*. Leave blank to allow any name.",
     )
     min_token_length = models.PositiveSmallIntegerField(
-        default=8, help_text="Characters that a device's own token must have at least."
+        default=8, help_text="Minimum number of characters of a token that a device chooses."
     )
     retry_window_s = models.PositiveIntegerField(
         "retry window",
         default=0,
-        help_text="Seconds in which the very same request may be repeated, until the credentials are first used. 0: never.",
+        help_text="Seconds during which a device may repeat the same request, until its credentials are first used. 0 = never.",
     )
     topic_pattern = models.CharField(
         max_length=255,
@@ -80,9 +82,9 @@ class DeviceProfile(models.Model):
 
 
 class ProvisioningKey(models.Model):
-    """A key and secret by which devices of one profile identify themselves, e.g. "factory A, spring".
+    """A key and secret that devices of one profile present to provision, e.g. "factory A, spring".
 
-    A profile may have several live ones at once, so that rotating overlaps and a leaked one is cut off alone.
+    A profile may have several at once, so that rotation can overlap and a leaked key can be revoked on its own.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -91,12 +93,14 @@ class ProvisioningKey(models.Model):
     secret = EncryptedTextField("provision device secret")
     label = models.CharField(max_length=255, blank=True, help_text="What this key is for, e.g. a factory or a batch.")
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on the key is refused. Empty: never.")
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="The key is refused from this time on. Leave blank for no expiry."
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
     use_limit = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Devices that may provision with it. Empty: any number."
+        null=True, blank=True, help_text="Maximum number of devices. Leave blank for no limit."
     )
-    # Counted only where there is a use limit, since the row is then a lock; else from the devices.
+    # Counted only with a use limit, because counting locks the row. Without one, devices are counted.
     uses = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta:
@@ -131,18 +135,18 @@ def validate_default_attributes(value: Any) -> None:
     seen = set()
     for entry in value:
         if not isinstance(entry, dict) or set(entry) != {"key", "value", "scope"}:
-            raise ValidationError({"default_attributes": "Each attribute needs key, value and scope, and nothing else."})
+            raise ValidationError({"default_attributes": "Each attribute needs exactly a key, a value and a scope."})
         key, scope = entry["key"], entry["scope"]
         if not isinstance(key, str) or not key.strip() or len(key) > MAX_TEXT_LENGTH or has_control_characters(key):
             raise ValidationError(
                 {"default_attributes": f"An attribute's key needs 1 to {MAX_TEXT_LENGTH} characters, without control characters."}
             )
         if problem := json_problem(entry["value"]):
-            raise ValidationError({"default_attributes": f"The value of {key!r} cannot be stored. {problem}"})
+            raise ValidationError({"default_attributes": f"The value of {key!r} cannot be stored: {problem}"})
         if scope not in AttributeScope.values:
             raise ValidationError(
                 {"default_attributes": f"The scope of {key!r} must be one of {', '.join(AttributeScope.values)}."}
             )
         if (key, scope) in seen:
-            raise ValidationError({"default_attributes": f"{key!r} stands twice in {scope}."})
+            raise ValidationError({"default_attributes": f"{key!r} occurs twice in {scope}."})
         seen.add((key, scope))

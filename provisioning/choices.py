@@ -36,7 +36,7 @@ class Reason(models.TextChoices):
     NAME_MISSING = "NAME_MISSING", "The request names no device, and the strategy needs a name."
     NAME_UNUSABLE = "NAME_UNUSABLE", "The device name is blank, too long or has control characters."
     NAME_NOT_ALLOWED = "NAME_NOT_ALLOWED", "The device name does not match the profile's name pattern."
-    NAME_TAKEN = "NAME_TAKEN", "A device of this name is registered already."
+    NAME_TAKEN = "NAME_TAKEN", "A device with this name already exists."
     DEVICE_UNKNOWN = "DEVICE_UNKNOWN", "No device of this name has been pre-provisioned."
     DEVICE_IN_OTHER_PROFILE = "DEVICE_IN_OTHER_PROFILE", "The device belongs to another profile."
     DEVICE_BLOCKED = "DEVICE_BLOCKED", "The device is blocked."

@@ -47,7 +47,7 @@ class RejectedRequest(models.Model):
     bucket = models.CharField(primary_key=True, max_length=255, editable=False)
     minute = models.DateTimeField()
     transport = models.CharField(max_length=8, choices=Transport.choices)
-    source = models.CharField(max_length=64, blank=True, help_text="Address; for IPv6 the network of 64 bits. Empty: not told.")
+    source = models.CharField(max_length=64, blank=True, help_text="IP address; for IPv6 the /64 network. Blank if unknown.")
     key = models.ForeignKey(ProvisioningKey, null=True, on_delete=models.CASCADE, related_name="wrong_guesses")
     reason = models.CharField(max_length=32, choices=Reason.choices)
     detail = models.CharField(max_length=255, blank=True, help_text="Of the last one.")

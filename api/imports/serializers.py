@@ -1,4 +1,4 @@
-"""Requests and answers of the import API."""
+"""Requests and responses of the import API."""
 
 import json
 from typing import Any
@@ -11,22 +11,24 @@ from profiles.models import DeviceProfile
 
 
 class ColumnSerializer(serializers.Serializer[Column]):
-    type = serializers.ChoiceField(ColumnType.choices, help_text="What the column holds.")
-    key = serializers.CharField(required=False, allow_blank=True, allow_null=True, help_text="Of attributes and time series.")
+    type = serializers.ChoiceField(ColumnType.choices, help_text="Type of the column.")
+    key = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, help_text="Key, for attributes and time series."
+    )
 
 
 class MappingSerializer(serializers.Serializer[dict[str, Any]]):
-    columns = ColumnSerializer(many=True, help_text="One for each column of the file, in their order.")
+    columns = ColumnSerializer(many=True, help_text="One for each column of the file, in order.")
     delimiter = serializers.CharField(default=",", max_length=1, trim_whitespace=False)
-    header = serializers.BooleanField(default=True, help_text="Whether the first line has the columns' names.")
-    update = serializers.BooleanField(default=False, help_text="Whether devices that exist are updated.")  # type: ignore[assignment]
+    header = serializers.BooleanField(default=True, help_text="Whether the first line contains column names.")
+    update = serializers.BooleanField(default=False, help_text="Whether existing devices are updated.")  # type: ignore[assignment]
 
     def validate_columns(self, value: list[dict[str, str | None]]) -> list[Column]:
         return _checked([column(entry["type"] or "", entry.get("key") or "") for entry in value])
 
 
 class FileText(serializers.CharField):
-    """A text of any characters: a control character spoils its row, not the file."""
+    """Text of any characters: a control character makes its row invalid, not the whole file."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -34,7 +36,7 @@ class FileText(serializers.CharField):
 
 
 class BulkImportSerializer(serializers.Serializer[dict[str, Any]]):
-    """The body as ThingsBoard's clients send it, and a profile for rows that name none."""
+    """The body that ThingsBoard's clients send, and a profile for rows that name none."""
 
     file = FileText(trim_whitespace=False, help_text="The text of the CSV file.")
     mapping = MappingSerializer()
@@ -43,13 +45,13 @@ class BulkImportSerializer(serializers.Serializer[dict[str, Any]]):
 
 class BulkImportResultSerializer(serializers.Serializer[dict[str, Any]]):
     created = serializers.IntegerField()
-    updated = serializers.IntegerField(help_text="Updated, or found as they should be.")
+    updated = serializers.IntegerField(help_text="Updated or unchanged.")
     errors = serializers.IntegerField()  # type: ignore[assignment]
     errorsList = serializers.ListField(child=serializers.CharField(), help_text='E.g. "Line 3: name: The row has no name."')  # noqa: N815 - as on the wire
 
 
 class UploadSerializer(serializers.Serializer[dict[str, Any]]):
-    """A file and how it is to be read. What is not said is found by looking."""
+    """A file and its format. What is not given is detected."""
 
     file = serializers.FileField(allow_empty_file=True)
     profile = serializers.SlugRelatedField("name", queryset=DeviceProfile.objects.all(), required=False)

@@ -1,4 +1,4 @@
-"""Provision attempts, to look at, and to fix with one click where that is safe."""
+"""Provision attempts and rejected requests; failed attempts with a fix if one click is safe."""
 
 import uuid
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
         return with_fix_state(super().get_queryset(request))
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """Return the columns, the fix column bound to what the user of `request` may do."""
+        """Return the columns; the fix column depends on the permissions of the user."""
         before = self.list_display.index("device_name") + 1
         return [*self.list_display[:before], _fix_column(request), *self.list_display[before:]]
 
@@ -69,7 +69,7 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
         return [fix, *urls]
 
     def fix_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        """Do what would fix the attempt, and log it."""
+        """Apply the fix of an attempt, and log it."""
         attempt = get_object_or_404(with_fix_state(ProvisionAttempt.objects.all()), pk=object_id)
         offered = fix_for(attempt, timezone.now())
         if offered and not request.user.has_perm(offered.permission):
@@ -103,7 +103,7 @@ def _fix_column(request: HttpRequest) -> Callable[[ProvisionAttempt], str]:
     now = timezone.now()
 
     def fix(attempt: ProvisionAttempt) -> str:
-        """Return the button that fixes `attempt`: it sends the form around it, with its CSRF token, to a view of its own."""
+        """Return the button that fixes `attempt`. It submits the surrounding form, with its CSRF token, to another view."""
         offered = fix_for(attempt, now)
         if offered is None or not request.user.has_perm(offered.permission):
             return "–"

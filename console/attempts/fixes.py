@@ -1,6 +1,6 @@
-"""What would fix a failed attempt, where one click is safe: a fix never reverses an operator's decision.
+"""Fixes for failed attempts, if one click is safe. A fix never reverses a decision of an operator.
 
-A blocked device, a disabled profile, a revoked key or a suspected second device is a decision or a danger; those get no fix.
+A blocked device, a disabled profile, a revoked key and a suspected second device need a decision and have no fix.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Fix(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class OfferedFix:
-    """A fix that applies to an attempt, and the permission it takes."""
+    """A fix that applies to an attempt, and the permission it needs."""
 
     fix: Fix
     permission: str
@@ -42,7 +42,7 @@ _BY_REASON = {
 
 
 def with_fix_state(attempts: QuerySet[ProvisionAttempt]) -> QuerySet[ProvisionAttempt]:
-    """Return `attempts`, each annotated with whether its device exists and has provisioned, in the same query."""
+    """Return `attempts`, each annotated with whether its device exists and is provisioned, in the same query."""
     named = Device.objects.filter(name=OuterRef("device_name"))
     return (
         attempts.select_related("profile", "key")
@@ -55,7 +55,7 @@ def with_fix_state(attempts: QuerySet[ProvisionAttempt]) -> QuerySet[ProvisionAt
 
 
 def fix_for(attempt: ProvisionAttempt, now: datetime) -> OfferedFix | None:
-    """Return what would fix `attempt`, a row of `with_fix_state`; None when nothing would, or it is fixed already."""
+    """Return the fix for `attempt`, a row of `with_fix_state`; None if there is none or it is fixed already."""
     offered = _BY_REASON.get(Reason(attempt.reason))
     if offered is None or attempt.profile is None:
         return None
@@ -68,7 +68,7 @@ def fix_for(attempt: ProvisionAttempt, now: datetime) -> OfferedFix | None:
 
 
 def apply_fix(*, attempt: ProvisionAttempt) -> tuple[models.Model, str]:
-    """Fix `attempt`; return what was changed and a sentence on it. Raises ValidationError when there is nothing to mend."""
+    """Fix `attempt`; return the changed object and a sentence. Raises ValidationError if it is fixed already."""
     now = timezone.now()
     offered = fix_for(attempt, now)
     if offered is None or attempt.profile is None:
@@ -76,11 +76,11 @@ def apply_fix(*, attempt: ProvisionAttempt) -> tuple[models.Model, str]:
     match offered.fix:
         case Fix.ADD_DEVICE:
             device = device_create(name=attempt.device_name, profile=attempt.profile)
-            return device, f"Device {device.name} added as pre-provisioned; it may provision now."
+            return device, f"Device {device.name} added as pre-provisioned. It may provision now."
         case Fix.RESET_DEVICE:
             device = Device.objects.get(name=attempt.device_name)
             device_reset_provisioning(device=device)
-            return device, f"Provisioning of {device.name} reset; it may provision once more."
+            return device, f"Provisioning of {device.name} reset. It may provision again."
         case Fix.EXTEND_KEY:
             assert attempt.key is not None
             key_extend(key=attempt.key, until=now + EXTENSION)

@@ -14,7 +14,7 @@ LABEL_EVERY_HOURS = 4
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A rectangle: one outcome of one hour, with the text that a mouse over it shows."""
+    """A rectangle for one outcome of one hour, with its tooltip."""
 
     outcome: ProvisionStatus
     x: float
@@ -26,7 +26,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Stacked bars, one an hour. `ticks` are (y, number), `labels` are (x, text)."""
+    """Stacked bars, one for each hour. `ticks` are (y, number), `labels` are (x, text)."""
 
     bars: list[Bar]
     ticks: list[tuple[float, int]]
@@ -69,7 +69,7 @@ def attempts_chart(hours: Sequence[HourOfAttempts]) -> Chart:
 
 
 def _round_up(number: int) -> int:
-    """Return the next number of the form 4, 8, 20, 40, 80, 200, … so that the grid has whole numbers."""
+    """Return the next number of 4, 8, 20, 40, 80, 200, …, so that the grid has whole numbers."""
     scale = 1
     while True:
         for factor in (4, 8, 20):

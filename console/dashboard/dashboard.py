@@ -1,4 +1,4 @@
-"""The first page: how many devices, what happened over the last day, which process lives, what needs attention."""
+"""The dashboard: devices, attempts of the last day, processes, what needs attention."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Something that needs attention, and the page where it can be seen to."""
+    """Something that needs attention, with a link to the page for it."""
 
     text: str
     url: str
@@ -34,29 +34,29 @@ class Concern:
 
 
 def add_dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Return `context` with what the operator of `request` may see of the dashboard. A fixed number of queries."""
+    """Return `context` with the parts of the dashboard that the operator may see. A fixed number of queries."""
     now = timezone.now()
     user = request.user
-    shown: dict[str, Any] = {"may_see": user.has_perm("devices.view_device")}
+    parts: dict[str, Any] = {"may_see": user.has_perm("devices.view_device")}
     if user.has_perm("devices.view_device"):
-        shown["states"] = [
+        parts["states"] = [
             (state, count, STATE_COLOURS[state], _list("devices_device", state=state))
             for state, count in counts_by_state().items()
         ]
-        shown["profiles"] = [
+        parts["profiles"] = [
             (profile, count, reverse("admin:profiles_deviceprofile_page", args=(profile.pk,)))
             for profile, count in counts_by_profile(SHOWN)
         ]
     if user.has_perm("provisioning.view_provisionattempt"):
-        shown["chart"] = attempts_chart(attempts_by_hour(now=timezone.localtime(now), hours=HOURS))
-        shown["concerns"] = concerns(now)
+        parts["chart"] = attempts_chart(attempts_by_hour(now=timezone.localtime(now), hours=HOURS))
+        parts["concerns"] = concerns(now)
     if user.has_perm("operations.view_heartbeat"):
-        shown["processes"] = process_states()
-    return context | shown
+        parts["processes"] = process_states()
+    return context | parts
 
 
 def concerns(now: datetime) -> list[Concern]:
-    """Return what needs attention, the grave things first."""
+    """Return what needs attention, most serious first."""
     found = [
         Concern(
             f"A second device may be using the identity of {attempt.device_name} ({attempt.created_at:%Y-%m-%d %H:%M}).",
@@ -81,7 +81,7 @@ def concerns(now: datetime) -> list[Concern]:
         for key in keys_ending(now=now, before=now + KEYS_END_SOON, limit=SHOWN)
     ]
     if waiting := waiting_since(now - LONG_WAIT):
-        text = f"{counted(waiting)} pre-provisioned for more than {LONG_WAIT.days} days and not seen yet."
+        text = f"{counted(waiting)} pre-provisioned for more than {LONG_WAIT.days} days and not provisioned yet."
         found.append(Concern(text, _list("devices_device", state="pre-provisioned")))
     if rejected := rejections(now - DAY):
         requests = "1 request" if rejected == 1 else f"{rejected:,} requests"

@@ -55,7 +55,7 @@ class DeviceAdmin(PageAdmin):
     )
     list_select_related = ("profile",)
     search_fields = ("name", "label")
-    search_help_text = "Part of a name or label; or a whole id, access token, MQTT client id or user name."
+    search_help_text = "Part of a name or label, or a complete id, access token, MQTT client id or user name."
     fieldsets = ((None, {"fields": EDITED}),)
 
     @display(description="state", label=STATE_COLOURS)
@@ -76,7 +76,7 @@ class DeviceAdmin(PageAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": device.name,
-            # In place of `opts`, so that the last crumb is the title.
+            # Instead of `opts`, so that the last breadcrumb is the title.
             "model_admin": self,
             "may_change": self.has_change_permission(request),
             **device_context(request, device),
@@ -84,7 +84,7 @@ class DeviceAdmin(PageAdmin):
         return TemplateResponse(request, "admin/devices/device_page.html", context)
 
     def reveal_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        """Answer with the device's credentials, once it is on record that this user has seen them."""
+        """Return the credentials of the device, after recording that this user has seen them."""
         self.check_permission(request.user.has_perm(REVEAL))
         credentials = self.get_viewable(request, object_id, DeviceCredentials.objects.select_related("device"))
         device = credentials.device
@@ -118,7 +118,7 @@ class DeviceAdmin(PageAdmin):
             obj.pk = device_create(**values).pk
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
-        """Save nothing more: a device's other rows are its services' business."""
+        """Save nothing more: services write the other rows of a device."""
 
     def log_change(self, request: HttpRequest, obj: Device, message: Any) -> None:
         log_changes(request, [obj], message)
@@ -127,7 +127,7 @@ class DeviceAdmin(PageAdmin):
         return self.response_post_save_change(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Device | None = None) -> bool:
-        """Return False: devices are deleted by the action, which asks with their number and calls the service."""
+        """Return False: devices are deleted with the action, which asks for confirmation and calls the service."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""What the page of a device shows."""
+"""Content of the page of a device."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +18,7 @@ STATE_COLOURS = {"pre-provisioned": "info", "provisioned": "warning", "in use": 
 
 
 def device_context(request: HttpRequest, device: Device) -> dict[str, Any]:
-    """Return what the page shows: state, values, attempts, and the actions that apply. A fixed number of queries."""
+    """Return the content of the page: state, values, attempts and available actions. A fixed number of queries."""
     return {
         "device": device,
         "name_warnings": name_warnings(device.name),
@@ -34,7 +34,7 @@ def device_context(request: HttpRequest, device: Device) -> dict[str, Any]:
 
 
 def parts(credentials: Credentials) -> list[tuple[str, str]]:
-    """Return the parts of `credentials`, each with its name, as the operator reads them."""
+    """Return the parts of `credentials`, each with its label."""
     match credentials:
         case AccessToken(token):
             return [("Access token", token)]

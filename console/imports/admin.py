@@ -1,4 +1,4 @@
-"""The import pages: the list of imports, the steps to a new one, and the page of each."""
+"""The import pages: the list of imports, the steps to a new one, and the page of an import."""
 
 import uuid
 from itertools import islice
@@ -52,7 +52,7 @@ class ImportJobAdmin(PageAdmin):
         return request.user.has_perm(ADD)
 
     def has_change_permission(self, request: HttpRequest, obj: ImportJob | None = None) -> bool:
-        """Return False: an import is what it is."""
+        """Return False: imports are not edited."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: ImportJob | None = None) -> bool:
@@ -104,7 +104,7 @@ class ImportJobAdmin(PageAdmin):
         if request.method == "POST" and form.is_valid():
             services.job_set_format(job=job, form=FileFormat(job.encoding, job.delimiter, job.header))
             return HttpResponseRedirect(reverse("admin:import_columns", args=(job.pk,)))
-        return self._step(request, "setup", 1, title=f"How {job.file_name} is written", form=form, job=job)
+        return self._step(request, "setup", 1, title=f"Format of {job.file_name}", form=form, job=job)
 
     def columns_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
         job = self._open_rows(request, object_id)
@@ -126,12 +126,10 @@ class ImportJobAdmin(PageAdmin):
             }
             for index, one in enumerate(services.job_suggested_columns(job=job, width=width))
         ]
-        return self._step(
-            request, "columns", 2, title="What the columns hold", job=job, columns=columns, types=ColumnType.choices, keyed=KEYED
-        )
+        return self._step(request, "columns", 2, title="Columns", job=job, columns=columns, types=ColumnType.choices, keyed=KEYED)
 
     def _open(self, request: HttpRequest, object_id: uuid.UUID) -> ImportJob:
-        """Return the job, when it can still be set up. Raises PermissionDenied and Http404."""
+        """Return the job if it can still be configured. Raises PermissionDenied and Http404."""
         job: ImportJob = self.get_viewable(request, object_id, ImportJob.objects.select_related("profile"))
         self.check_permission(job.can_be_set_up and stored_files.is_stored(job))
         return job
@@ -147,7 +145,7 @@ class ImportJobAdmin(PageAdmin):
         shared = {**self.admin_site.each_context(request), "opts": self.opts, "steps": steps}
         return TemplateResponse(request, f"admin/imports/{name}.html", shared | context)
 
-    # --- The page of a job, and what can be done with it ---
+    # --- The page of a job and its actions ---
 
     def page_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
         job: ImportJob = self.get_viewable(request, object_id, ImportJob.objects.select_related("profile", "created_by"))
@@ -173,7 +171,7 @@ class ImportJobAdmin(PageAdmin):
         )
 
     def progress_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        """Answer how far the job is."""
+        """Return the progress of the job."""
         job: ImportJob = self.get_viewable(request, object_id, ImportJob.objects.all())
         return JsonResponse({"percent": job.percent, "text": job.progress, "ended": job.state not in BUSY})
 
@@ -188,7 +186,7 @@ class ImportJobAdmin(PageAdmin):
         job: ImportJob = self.get_viewable(request, object_id, ImportJob.objects.all())
         if services.job_cancel(job=job):
             log_changes(request, [job], "Import cancelled.")
-            messages.success(request, "Cancelled. What had been imported is in.")
+            messages.success(request, "Cancelled. Rows imported so far stay.")
         return HttpResponseRedirect(self.page_url(job))
 
     def undo_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:

@@ -25,12 +25,12 @@ ENCODINGS = (
 class UploadForm(forms.Form):
     file = forms.FileField(label="CSV file", widget=UnfoldAdminFileFieldWidget, help_text="One line for each device. Any size.")
     profile = forms.ModelChoiceField(
-        DeviceProfile.objects.all(), empty_label="Choose a profile", help_text="Of devices whose row names none itself."
+        DeviceProfile.objects.all(), empty_label="Choose a profile", help_text="For rows that name no profile."
     )
 
 
 class SetupForm(forms.ModelForm[ImportJob]):
-    delimiter = forms.ChoiceField(label="Fields are separated by", choices=DELIMITERS)
+    delimiter = forms.ChoiceField(label="Delimiter", choices=DELIMITERS)
     encoding = forms.ChoiceField(label="Encoding", choices=ENCODINGS)
 
     class Meta:
@@ -44,11 +44,11 @@ class SetupForm(forms.ModelForm[ImportJob]):
 
 
 def columns_of(posted: QueryDict, width: int) -> list[Column]:
-    """Return the columns that the mapping page sent. Raises BadMapping."""
+    """Return the columns submitted by the mapping page. Raises BadMapping."""
     types = (posted.get(f"type-{index}", ColumnType.IGNORE) for index in range(width))
     return checked([column(word, posted.get(f"key-{index}", "")) for index, word in enumerate(types)])
 
 
 def sample_cells(rows: Sequence[Sequence[str]], index: int) -> list[str]:
-    """Return what the sample rows have in one column."""
+    """Return the sample values of one column."""
     return [row[index] if index < len(row) else "" for row in rows]

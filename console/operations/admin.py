@@ -1,4 +1,4 @@
-"""The processes that are alive, and what each says of itself."""
+"""The list of running processes with their status."""
 
 from django.contrib import admin
 from django.utils import timezone

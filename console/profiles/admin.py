@@ -44,7 +44,7 @@ EDITED = (
 
 
 class ProfileForm(RefusableForm):
-    """Edits a profile through its service."""
+    """Changes a profile with its service."""
 
     class Meta:
         model = DeviceProfile
@@ -52,7 +52,7 @@ class ProfileForm(RefusableForm):
 
 
 class TryForm(forms.Form):
-    """What a virtual device says of itself."""
+    """The request of a virtual device."""
 
     transport = forms.ChoiceField(choices=Transport.choices)
     key = forms.ModelChoiceField(ProvisioningKey.objects.none())
@@ -109,7 +109,7 @@ class DeviceProfileAdmin(PageAdmin):
         return self._page(request, object_id)
 
     def try_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        """Play a device against the running server, and show the exchange on the profile's page."""
+        """Play a device against the running server, and show request and reply on the page of the profile."""
         if not request.user.has_perm("devices.add_device"):
             raise PermissionDenied
         profile: DeviceProfile = self.get_viewable(request, object_id, DeviceProfile.objects.all())
@@ -121,13 +121,13 @@ class DeviceProfileAdmin(PageAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": profile.name,
-            # In place of `opts`, so that the last crumb is the title.
+            # Instead of `opts`, so that the last breadcrumb is the title.
             "model_admin": self,
             "may_change": self.has_change_permission(request),
             "transports": Transport,
             "tried": tried,
             "try_name": request.POST.get("device_name") or f"try-it-{random_alphanumeric(6).lower()}",
-            **profile_context(request, profile, shown=key_reveal.take_shown(request)),
+            **profile_context(request, profile, revealed=key_reveal.take_shown(request)),
         }
         answer = TemplateResponse(request, "admin/profiles/profile_page.html", context)
         answer["Cache-Control"] = "no-store"
@@ -160,7 +160,7 @@ class DeviceProfileAdmin(PageAdmin):
         profile_delete(profile=obj)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return none: profiles are deleted one at a time."""
+        """Return no actions: profiles are deleted one at a time."""
         return {}
 
     def log_change(self, request: HttpRequest, obj: DeviceProfile, message: Any) -> None:
@@ -172,7 +172,7 @@ def _try(request: HttpRequest, profile: DeviceProfile, form: TryForm) -> Played:
     name = form.cleaned_data["device_name"]
     transport = Transport(form.cleaned_data["transport"])
     body = {"provisionDeviceKey": key.key, "provisionDeviceSecret": key.secret} | ({"deviceName": name} if name else {})
-    shown = " Key and secret shown." if key_reveal.may_reveal(request) else ""
+    shown = " Key and secret were shown." if key_reveal.may_reveal(request) else ""
     log_changes(request, [profile], f"Tried it over {transport.label} as {name or 'a nameless device'}.{shown}")
     played = play(transport, body, own_addresses(), http_host=request.get_host())
     sent = played.sent if shown else masked(played.sent, [json.dumps(text)[1:-1] for text in (key.secret, key.key)])

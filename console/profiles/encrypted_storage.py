@@ -1,4 +1,4 @@
-"""Where the wizard keeps what was typed so far: in the session, encrypted, since a provision secret is part of it."""
+"""Stores the entries of the wizard in the session, encrypted, since they include a provision secret."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Showing a provisioning key and its secret once: after it was made, or when an operator asks, which is recorded."""
+"""Shows a provisioning key and its secret once: after creation, or on request of an operator, which is recorded."""
 
 import uuid
 
@@ -15,11 +15,11 @@ def may_reveal(request: HttpRequest) -> bool:
 
 
 def show_next(request: HttpRequest, key: ProvisioningKey) -> None:
-    """Let the next page of the key's profile show it, to this operator and once. Only its id goes into the session."""
+    """Let the next page of the profile show the key to this operator, once. Only its id is put into the session."""
     request.session[_SESSION_KEY] = str(key.pk)
 
 
 def take_shown(request: HttpRequest) -> uuid.UUID | None:
-    """Return the id of the key that this page shows, and forget it."""
+    """Return the id of the key to show on this page, and remove it from the session."""
     shown = request.session.pop(_SESSION_KEY, None)
     return uuid.UUID(shown) if shown and may_reveal(request) else None

@@ -1,4 +1,4 @@
-"""What administrators do to a profile's keys: rotate, revoke, edit, reveal."""
+"""Actions of administrators on the keys of a profile: rotate, revoke, edit, reveal."""
 
 import uuid
 from datetime import datetime
@@ -42,31 +42,31 @@ class KeyForm(forms.Form):
         required=False,
         label="Expires",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "fl-input"}, format="%Y-%m-%dT%H:%M"),
-        help_text="From then on the key is refused. Empty: it never expires.",
+        help_text="The key is refused from this time on. Leave blank for no expiry.",
     )
     use_limit = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=2_147_483_647,
         widget=forms.NumberInput(attrs={"class": "fl-input"}),
-        help_text="How often devices may provision with it, those that did already included. Empty: any number of times.",
+        help_text="Maximum number of devices, including those already provisioned. Leave blank for no limit.",
     )
 
 
 def rotate(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
-    """Make a second key; the first goes on working."""
+    """Create a second key; the first keeps working."""
     key = _key(request, key_id, ADD)
     with transaction.atomic():
         made = attempt_service(request, lambda: key_rotate(key=key))
         if made:
-            log_changes(request, [key.profile], f"Key {key} rotated: a second key made, the first goes on working.", ADDITION)
+            log_changes(request, [key.profile], f"Key {key} rotated: a second key created, the first keeps working.", ADDITION)
             key_reveal.show_next(request, made)
-            messages.success(request, "A second key was made. The first goes on working until you revoke it.")
+            messages.success(request, "A second key was created. The first keeps working until you revoke it.")
     return _back(key)
 
 
 def revoke(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
-    """Ask, with the number of devices; then end the key, and block its devices where that was asked for."""
+    """Ask for confirmation with the number of devices; then revoke the key, and block its devices if selected."""
     key = _key(request, key_id, CHANGE)
     devices = Device.objects.filter(provisioned_with=key)
     if request.method != "POST":
@@ -77,15 +77,17 @@ def revoke(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
     with transaction.atomic():
         if key_revoke(key=key):
             log_changes(request, [key.profile], f"Key {key} revoked.")
-            messages.success(request, f"{key} is revoked: no device can provision with it any more.")
+            messages.success(request, f"{key} is revoked. Devices can no longer provision with it.")
         if form.is_valid() and form.cleaned_data["block_devices"] and request.user.has_perm("devices.change_device"):
-            log_changes(request, devices.filter(blocked=False).only("pk", "name"), "Blocked, its provisioning key was revoked.")
+            log_changes(
+                request, devices.filter(blocked=False).only("pk", "name"), "Blocked because its provisioning key was revoked."
+            )
             messages.success(request, f"Blocked: {counted(devices_block(devices=devices))}.")
     return _back(key)
 
 
 def edit(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
-    """Change what the key is called, until when it lives and how often it serves."""
+    """Change label, expiry and use limit of the key."""
     key = _key(request, key_id, CHANGE)
     current = {"label": key.label, "expires_at": key.expires_at, "use_limit": key.use_limit}
     form = KeyForm(request.POST or None, initial=current | {"expires_at": _to_the_minute(key.expires_at)})
@@ -103,7 +105,7 @@ def edit(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
 
 
 def reveal(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
-    """Show key and secret on the profile's page, once it is on record that this user has seen them."""
+    """Show key and secret on the page of the profile, after recording that this user has seen them."""
     key = _key(request, key_id, key_reveal.REVEAL)
     log_changes(request, [key.profile], f"Key {key} and its secret revealed.")
     key_reveal.show_next(request, key)
@@ -111,7 +113,7 @@ def reveal(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
 
 
 def _to_the_minute(time: datetime | None) -> datetime | None:
-    """Return `time` as a browser's field holds it, so that a form sent back untouched changes nothing."""
+    """Return `time` as an input field holds it, so that a form submitted unchanged changes nothing."""
     return time.replace(second=0, microsecond=0) if time else None
 
 

@@ -1,4 +1,4 @@
-"""What the page of a profile shows."""
+"""Content of the page of a profile."""
 
 import uuid
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ KEYS_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key as the page lists it. `state` is live, expired, revoked or used up."""
+    """A key in the list on the page. `state` is live, expired, revoked or used up."""
 
     key: ProvisioningKey
     state: str
@@ -30,10 +30,10 @@ class KeyRow:
     last_used: datetime | None
 
 
-def profile_context(request: HttpRequest, profile: DeviceProfile, *, shown: uuid.UUID | None) -> dict[str, Any]:
-    """Return what the page shows; key and secret of `shown` in clear. A fixed number of queries."""
+def profile_context(request: HttpRequest, profile: DeviceProfile, *, revealed: uuid.UUID | None) -> dict[str, Any]:
+    """Return the content of the page, with key and secret of the key `revealed`. A fixed number of queries."""
     rows = key_rows(profile, timezone.now())
-    shown_key = next((row.key for row in rows if row.key.pk == shown), None)
+    shown_key = next((row.key for row in rows if row.key.pk == revealed), None)
     pair = Pair(shown_key.key, shown_key.secret) if shown_key else Pair()
     return {
         "profile": profile,
@@ -54,10 +54,10 @@ def profile_context(request: HttpRequest, profile: DeviceProfile, *, shown: uuid
 
 def key_rows(profile: DeviceProfile, now: datetime) -> list[KeyRow]:
     """Return the keys of `profile`, live ones first, each with its uses and the time of the last one."""
-    # Secrets stay encrypted, but for the one that is shown.
+    # Secrets stay encrypted, except for the revealed one.
     keys = profile.keys.defer("secret").annotate(device_count=Count("devices"), last_used=Max("devices__provisioned_at"))
     rows = [
-        # Uses are counted on the key only where it has a limit, else from the devices (docs/architecture.md, *The batch*).
+        # Uses are counted in the key's row only if it has a limit (docs/architecture.md, *The batch*).
         KeyRow(key, key_state(key, now), key.uses if key.use_limit is not None else key.device_count, key.last_used)
         for key in keys[:KEYS_SHOWN]
     ]

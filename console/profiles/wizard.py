@@ -1,4 +1,4 @@
-"""*Device profiles → Add*: three steps, back and forth without loss, and one call of the service at the end."""
+"""*Device profiles → Add*: three steps, back and forth without loss, and one service call at the end."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ class ProfileWizard(SessionWizardView):
         return response
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Keep what was typed when the operator goes back, whether or not it is right yet."""
+        """Keep all entries when the operator goes back, valid or not."""
         current = self.request.POST.get(f"{self.prefix}-current_step")
         if "wizard_goto_step" in self.request.POST and current in self.get_form_list():
             self.storage.set_step_data(current, self.request.POST)
@@ -49,14 +49,14 @@ class ProfileWizard(SessionWizardView):
             **super().get_context_data(form=form, **kwargs),
             **self.model_admin.admin_site.each_context(self.request),
             "title": "New profile",
-            # In place of `opts`, so that the last crumb is the title.
+            # Instead of `opts`, so that the last breadcrumb is the title.
             "model_admin": self.model_admin,
             "step_titles": [(name, title, name == self.steps.current) for name, title in TITLES.items()],
             "step_title": TITLES[self.steps.current],
         }
 
     def render_done(self, form: BaseForm, **kwargs: Any) -> HttpResponse:
-        """Make the profile; when the service refuses, go to the step whose field it refuses."""
+        """Create the profile. If the service refuses a field, go to the step of that field."""
         try:
             return super().render_done(form, **kwargs)  # type: ignore[no-any-return]
         except ValidationError as err:
@@ -72,7 +72,7 @@ class ProfileWizard(SessionWizardView):
         values = {name: value for form in form_list for name, value in form.cleaned_data.items()}
         with transaction.atomic():
             profile, key = profile_create(**values)
-            log_changes(self.request, [profile], "Added by the wizard, with its first key.", ADDITION)
+            log_changes(self.request, [profile], "Added with the wizard, with its first key.", ADDITION)
         key_reveal.show_next(self.request, key)
         return HttpResponseRedirect(reverse("admin:profiles_deviceprofile_page", args=(profile.pk,)))
 
@@ -87,7 +87,7 @@ class ProfileWizard(SessionWizardView):
 
 
 def _focus(form: BaseForm) -> None:
-    """Let the keyboard begin at the first field with an error, else at the first of all, not before the whole menu."""
+    """Focus the first field with an error, else the first field."""
     fields = [*form, *(field for row in getattr(form, "attributes", ()) for field in row)]
     first = next((field for field in fields if field.errors), fields[0])
     first.field.widget.attrs["autofocus"] = True

@@ -1,4 +1,4 @@
-"""The three steps of the profile wizard: what is asked, and what each answer means."""
+"""The forms of the profile wizard, with an explanation of each choice."""
 
 import json
 from typing import Any, ClassVar
@@ -14,15 +14,15 @@ from profiles.services import secret_problem
 
 STRATEGY_MEANINGS = {
     Strategy.DISABLED: "No device can provision. Choose it to prepare a profile, or to stop provisioning for a while.",
-    Strategy.ALLOW_CREATE: "Every device that shows the key and secret is created under the name it sends, or a generated one. "
-    "Choose it when devices are made faster than lists of them.",
-    Strategy.CHECK_PRE_PROVISIONED: "Only devices that you named before can provision, each once. "
-    "Choose it when you know the serial numbers, and a stranger with the key must get nothing.",
+    Strategy.ALLOW_CREATE: "Every device that presents the key and secret is created, with the name it sends or a generated one. "
+    "Choose it if you have no list of devices.",
+    Strategy.CHECK_PRE_PROVISIONED: "Only devices that you listed before can provision, each once. "
+    "Choose it if you know the device names, so that a stranger with the key gets nothing.",
 }
 
 
 class StepForm(forms.Form):
-    """Marks each field that has an error for screen readers, and ties help and error to it."""
+    """Marks fields with an error for screen readers, and connects help text and error to them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -31,7 +31,7 @@ class StepForm(forms.Form):
 
 
 class ScopedValue(forms.Field):
-    """A value as an operator types it: JSON where it is JSON (21.5, true, {"a": 1}), text otherwise."""
+    """A value typed by an operator: JSON if it is valid JSON (21.5, true, {"a": 1}), else text."""
 
     widget = forms.TextInput
 
@@ -56,7 +56,7 @@ class AttributeForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("value") is not None and not cleaned.get("key"):
-            self.add_error("key", "The value needs a key. Leave both empty to have no attribute here.")
+            self.add_error("key", "The value needs a key. Leave both blank for no attribute.")
         if cleaned.get("key") and cleaned.get("value") is None:
             self.add_error("value", "The key needs a value.")
         return cleaned
@@ -69,13 +69,13 @@ class DetailsForm(StepForm):
     name = forms.CharField(
         max_length=255,
         error_messages={"required": "A profile needs a name."},
-        help_text="Of the device model or batch, e.g. DHT11 sensor, 2026.",
+        help_text="Name of the device model or batch, e.g. DHT11 sensor, 2026.",
     )
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text="For your colleagues.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Rows of attributes stand in the same page, and so in the same data, as the step's own fields.
+        # The rows of attributes are on the same page, and so in the same form data, as the fields of the step.
         self.attributes = AttributeFormSet(self.data or None, prefix="attributes")
 
     def is_valid(self) -> bool:
@@ -84,7 +84,7 @@ class DetailsForm(StepForm):
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
         if DeviceProfile.objects.filter(name=name).exists():
-            raise ValidationError("A profile of this name exists already.")
+            raise ValidationError("A profile with this name already exists.")
         return name
 
     def clean(self) -> dict[str, Any]:
@@ -101,37 +101,37 @@ class DetailsForm(StepForm):
 
 class PermissionsForm(StepForm):
     allow_access_token = forms.BooleanField(
-        required=False, initial=True, label="Devices may bring an access token",
-        help_text="Off: a device that sends a token of its own is refused; it gets a generated one if it sends none.",
+        required=False, initial=True, label="Devices may choose an access token",
+        help_text="Off: a device that sends its own token is refused. A device that sends none gets a generated one.",
     )  # fmt: skip
     allow_mqtt_basic = forms.BooleanField(
-        required=False, initial=True, label="Devices may bring MQTT client id, user name and password",
-        help_text="Off: a device that sends MQTT credentials of its own is refused.",
+        required=False, initial=True, label="Devices may choose MQTT client id, user name and password",
+        help_text="Off: a device that sends its own MQTT credentials is refused.",
     )  # fmt: skip
     allow_x509 = forms.BooleanField(
-        required=False, initial=True, label="Devices may bring an X.509 certificate",
+        required=False, initial=True, label="Devices may supply an X.509 certificate",
         help_text="Off: a device that sends a certificate is refused.",
     )  # fmt: skip
     allow_own_credentials = forms.BooleanField(
-        required=False, label="Pre-provisioned devices may bring their own credentials",
-        help_text="On: what the device sends replaces what you stored for it. Off: it gets what you stored, whatever it sends.",
+        required=False, label="Pre-provisioned devices may supply their own credentials",
+        help_text="On: credentials that the device sends replace the stored ones. Off: the device gets the stored ones.",
     )  # fmt: skip
     allow_gateways = forms.BooleanField(
         required=False, initial=True, label="Devices may be gateways",
-        help_text="Off: a device that declares itself a gateway is refused.",
+        help_text="Off: a device that requests to be a gateway is refused.",
     )  # fmt: skip
     name_pattern = forms.CharField(
         required=False, max_length=255,
-        help_text="Names that devices may choose, with * and ? as wildcards, e.g. DHT11-*. Others are refused. Empty: any name.",
+        help_text="Allowed device names, with * and ? as wildcards, e.g. DHT11-*. Leave blank to allow any name.",
     )  # fmt: skip
     min_token_length = forms.IntegerField(
         min_value=1, max_value=255, initial=8, label="Minimum token length",
-        help_text="Characters. A device with a shorter token of its own is refused: short tokens can be guessed.",
+        help_text="In characters. A device that sends a shorter token is refused: short tokens can be guessed.",
     )  # fmt: skip
     retry_window_s = forms.IntegerField(
         min_value=0, max_value=2_147_483_647, initial=0, label="Retry window",
-        help_text="Seconds in which the very same request gets the very same answer again, until the credentials are first used: "
-        "for devices that may lose a reply and have no idempotency key. 0: a repeated request is refused.",
+        help_text="Seconds during which the same request gets the same reply again, until the credentials are first used. "
+        "For devices that may lose a reply and send no idempotency key. 0 = a repeated request is refused.",
     )  # fmt: skip
 
 
@@ -141,12 +141,12 @@ class ProvisioningForm(StepForm):
     )
     key = forms.CharField(
         max_length=255, strip=False, label="Provision device key",
-        help_text="What devices show, 16 characters or more. Generated; change it if firmware has one already.",
+        help_text="Sent by devices, 16 characters or more. Generated; change it if your firmware contains another one.",
 
     )  # fmt: skip
     secret = forms.CharField(
         max_length=255, strip=False, label="Provision device secret",
-        help_text="What proves that they may, 16 characters or more. It is stored encrypted.",
+        help_text="Shared secret, sent together with the key, 16 characters or more. Stored encrypted.",
 
     )  # fmt: skip
 
@@ -155,7 +155,7 @@ class ProvisioningForm(StepForm):
     def clean_key(self) -> str:
         key = self._checked("key")
         if ProvisioningKey.objects.filter(key=key).exists():
-            raise ValidationError("This key is in use already. Regenerate it.")
+            raise ValidationError("This key already exists. Regenerate it.")
         return key
 
     def clean_secret(self) -> str:
@@ -169,7 +169,7 @@ class ProvisioningForm(StepForm):
 
     @property
     def choices(self) -> list[tuple[str, str, str]]:
-        """Return each strategy with its name and its meaning."""
+        """Return each strategy with its name and description."""
         return [(strategy.value, strategy.label, STRATEGY_MEANINGS[strategy]) for strategy in Strategy]
 
 

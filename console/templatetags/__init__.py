@@ -1,1 +1,1 @@
-"""What templates of the console format."""
+"""Template filters of the console."""

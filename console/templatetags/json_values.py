@@ -1,4 +1,4 @@
-"""Values of attributes and telemetry as devices send them: JSON, and text without quotes."""
+"""Formats values of attributes and telemetry as devices send them: JSON, and text without quotes."""
 
 import json
 from typing import Any
@@ -10,5 +10,5 @@ register = template.Library()
 
 @register.filter
 def as_sent(value: Any) -> str:
-    """Return text as it is and anything else as JSON: `true`, not Python's `True`."""
+    """Return text unchanged and anything else as JSON: `true`, not Python's `True`."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""Cells that a spreadsheet would run as a formula, made escape_formula and restored.
+"""Escapes cells that a spreadsheet would run as a formula, and restores them.
 
-Source: OWASP, *CSV Injection*: a cell that begins with one of these characters may be run; a leading apostrophe makes it a text.
+Source: OWASP, *CSV Injection*: a cell that begins with one of these characters may be run; an apostrophe in front prevents it.
 """
 
 import re
@@ -10,12 +10,12 @@ _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?")
 
 
 def escape_formula(cell: str) -> str:
-    """Return `cell` so that a spreadsheet shows it as it stands. A plain number is left alone."""
+    """Return `cell` so that a spreadsheet shows it as text. A plain number is not changed."""
     return f"'{cell}" if _is_formula(cell) or _is_quoted(cell) else cell
 
 
 def restored(cell: str) -> str:
-    """Return the cell that `escape_formula` was given."""
+    """Return the cell that was passed to `escape_formula`."""
     return cell[1:] if _is_quoted(cell) else cell
 
 

@@ -1,4 +1,4 @@
-"""The records of a CSV file as a stream: one bad record spoils none of the others."""
+"""The records of a CSV file as a stream. A bad record does not affect the others."""
 
 import csv
 import io
@@ -6,16 +6,16 @@ from collections import deque
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from imports.columns import REJECTED_HEADERS
+from imports.columns import REFUSED_HEADERS
 from imports.csv.file_format import FileFormat
 from imports.csv.formulas import restored
 
-# Longer than any row of a list of devices, a certificate in it included. A file without line ends is not read whole.
+# Longer than any real row, including a certificate. A file without line ends must not be read as a whole.
 MAX_LINE_LENGTH = 1024 * 1024
 
 
 class Record(NamedTuple):
-    """One row of a file, from its line `line` to `end_line`, the first being 1. With a `problem` it could not be read."""
+    """One row of a file, from `line` to `end_line`, counted from 1. With a `problem` it could not be read."""
 
     line: int
     end_line: int
@@ -24,7 +24,7 @@ class Record(NamedTuple):
 
 
 class Records:
-    """The records of `file`, which is read from its start. `headers` are the fields of the first one, where it has them."""
+    """The records of `file`, which is read from its start. `headers` are the fields of the header line, if there is one."""
 
     def __init__(self, file: BinaryIO, form: FileFormat) -> None:
         file.seek(0)
@@ -37,11 +37,11 @@ class Records:
         if form.header:
             first = next(self._records(), None)
             self.headers = first.fields if first else []
-            self._rejected_before = tuple(self.headers[-2:]) == REJECTED_HEADERS
+            self._rejected_before = tuple(self.headers[-2:]) == REFUSED_HEADERS
             self.headers = self._restored(self.headers)
 
     def __iter__(self) -> Iterator[Record]:
-        """Return the records after the header; blank lines are left out."""
+        """Return the records after the header, without blank lines."""
         for record in self._records():
             if self._rejected_before:
                 yield Record(record.line, record.end_line, self._restored(record.fields), record.problem)
@@ -49,11 +49,11 @@ class Records:
                 yield record
 
     def position(self) -> int:
-        """Return up to which byte the file has been read, about."""
+        """Return approximately how many bytes of the file have been read."""
         return self._text.buffer.tell()
 
     def _restored(self, fields: list[str]) -> list[str]:
-        # The file is one of ours, mended: what we wrote against spreadsheets is taken off again.
+        # A corrected file of refused rows: remove the apostrophes that we added against spreadsheet formulas.
         return [restored(field) for field in fields] if self._rejected_before else fields
 
     def _records(self) -> Iterator[Record]:
@@ -76,10 +76,10 @@ class Records:
 
 
 def _sentence(err: csv.Error) -> str:
-    # The reader's own words speak of its limits and states. An open quote swallows all up to the limit.
+    # The reader's own messages are about its limits and states. An open quote swallows everything up to the limit.
     if "expected after" in str(err):
-        return "A quote stands inside a quoted field; write it twice."
-    return "A quote is opened and not closed, or a field is too long."
+        return "A quoted field contains a quote; write it twice."
+    return "A quote is not closed, or a field is too long."
 
 
 class _LineTooLong(Exception):
@@ -87,7 +87,7 @@ class _LineTooLong(Exception):
 
 
 class _Lines:
-    """The lines of a text, numbered from 1, that can be taken back up to the beginning of the record in hand."""
+    """The numbered lines of a text, from 1. Can go back to the start of the current record."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text

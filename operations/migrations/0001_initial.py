@@ -18,11 +18,11 @@ class Migration(migrations.Migration):
                 ('instance', models.CharField(editable=False, max_length=255, primary_key=True, serialize=False)),
                 ('process', models.CharField(choices=[('web', 'Web'), ('mqtt_broker', 'MQTT broker'), ('mqtt_bridge', 'MQTT bridge'), ('coap', 'CoAP server'), ('tasks', 'Task worker')], max_length=16)),
                 ('ready', models.BooleanField(default=False)),
-                ('note', models.CharField(blank=True, help_text='What the process says of itself, e.g. which broker it is connected to.', max_length=255)),
+                ('note', models.CharField(blank=True, help_text='Status reported by the process, e.g. which broker it is connected to.', max_length=255)),
                 ('beat_at', models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ('process', 'instance'),
+                'ordering': ('process', 'instance'), 'verbose_name': 'process', 'verbose_name_plural': 'processes',
             },
         ),
     ]

@@ -98,7 +98,7 @@ def test_main_web_process_that_is_killed_leaves_no_worker_after_the_stop(stack):
     main, *_ = stack.pids("web")
     leader = os.getpgid(main)
     os.kill(main, signal.SIGKILL)
-    wait_for(lambda: stack.server.output().count("started again") == 1, "the restart")
+    wait_for(lambda: stack.server.output().count("is restarted") == 1, "the restart")
     stack.wait_until_ready()
 
     stack.stop()

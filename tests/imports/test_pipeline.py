@@ -121,19 +121,19 @@ def test_each_bad_row_is_reported_and_the_good_ones_go_in():
 
     assert refusals(decisions) == {
         3: "name: The row has no name.",
-        4: "name: The name stands on line 2 already.",
-        5: "name: A device of this name exists already.",
+        4: "name: The name is already on line 2.",
+        5: "name: A device with this name already exists.",
         6: "token: The credentials belong to device 'old'.",
         7: "type: There is no profile 'nobody'.",
         8: "certificate: The certificate is neither PEM nor base64 of a certificate.",
-        9: "The row has too many fields: 8 in place of 7.",
-        10: "The row has too few fields: 6 in place of 7.",
-        11: "name: The value has a control character.",
-        12: "name: The value has 256 characters; at most 255 fit.",
-        13: "note: The value has 20000 characters; at most 16384 fit.",
+        9: "The row has too many fields: 8 instead of 7.",
+        10: "The row has too few fields: 6 instead of 7.",
+        11: "name: The value contains a control character.",
+        12: "name: The value has 256 characters; the limit is 255.",
+        13: "note: The value has 20000 characters; the limit is 16384.",
         14: "token: The token is 'provision', which is reserved for provisioning.",
-        15: "gateway: The value says neither true nor false.",
-        16: "token: The value has a control character.",
+        15: "gateway: The value is neither true nor false.",
+        16: "token: The value contains a control character.",
     }
     assert set(Device.objects.values_list("name", flat=True)) == {"old", "good", "last"}
     assert "old-token" not in repr(decisions[4].refusal)
@@ -148,7 +148,7 @@ def test_name_repeated_in_a_later_chunk_names_the_first_line(monkeypatch):
 
     decisions = import_text("name\na\nb\nc\na\n", make_profile(), update=True)
 
-    assert refusals(decisions) == {5: "name: The name stands on line 2 already."}
+    assert refusals(decisions) == {5: "name: The name is already on line 2."}
 
 
 def test_existing_device_is_untouched_without_update():
@@ -227,7 +227,7 @@ def test_list_of_new_devices_is_compared_with_nothing_until_something_is_taken(m
         decisions = import_text("name,token\nX1,token-1\nX2,token-2\nX3,token-9\nX4,token-3\nX5,token-1\nX6,token-6\n", profile)
 
     assert refusals(decisions) == {
-        4: "name: A device of this name exists already.",
+        4: "name: A device with this name already exists.",
         5: "token: The credentials belong to device 'X3'.",
         6: "token: The credentials belong to device 'X1'.",
     }
@@ -263,7 +263,7 @@ def test_import_goes_on_after_a_line_and_still_knows_the_names_before_it():
     )
 
     assert [one.row.name for one in decisions] == ["c", "a"]
-    assert refusals(decisions) == {5: "name: The name stands on line 2 already."}
+    assert refusals(decisions) == {5: "name: The name is already on line 2."}
 
 
 def test_chunk_whose_note_fails_is_not_written():

@@ -101,7 +101,7 @@ def test_job_whose_runner_died_goes_on_after_the_last_committed_chunk(monkeypatc
     job.refresh_from_db()
     assert (job.state, job.created, job.errors) == (ImportState.DONE, 4, 1)
     assert Device.objects.count() == 4
-    assert job.row_results.get().sentence == "The name stands on line 2 already."
+    assert job.row_results.get().sentence == "The name is already on line 2."
 
 
 def test_runner_that_lost_its_job_writes_nothing_more(monkeypatch):
@@ -176,12 +176,12 @@ def test_dry_run_shows_rows_and_can_then_be_imported():
     assert not services.job_queue(job=job, dry_run=False, dispatch=lambda _: None), "it is done"
 
 
-def test_rejected_rows_can_be_mended_and_imported_again():
+def test_refused_rows_can_be_mended_and_imported_again():
     profile = make_profile()
     job = make_job("name;token;note\nX1;t1;=1+1\n;t2;-7\nX3;t1;'=x\nX4;t4\n", profile=profile)
     services.job_run(job=job)
 
-    text = "".join(results.rejected_rows(job))
+    text = "".join(results.refused_rows(job))
 
     assert text.splitlines() == [
         "name;token;note;line;error",
@@ -195,14 +195,14 @@ def test_rejected_rows_can_be_mended_and_imported_again():
     assert Device.objects.get(name="X3").attributes.get().value == "'=x"
 
 
-def test_rejected_rows_of_rejected_rows_have_the_two_columns_once():
+def test_refused_rows_of_refused_rows_have_the_two_columns_once():
     job = make_job("name,line,error\n,3,old\n")
     services.job_run(job=job)
 
-    assert rows_of(results.rejected_rows(job)) == [["name", "line", "error"], ["", "2", "name: The row has no name."]]
+    assert rows_of(results.refused_rows(job)) == [["name", "line", "error"], ["", "2", "name: The row has no name."]]
 
 
-def test_fields_of_rejected_rows_are_encrypted():
+def test_fields_of_refused_rows_are_encrypted():
     job = make_job("name,token\n,secret-token\n")
     services.job_run(job=job)
 

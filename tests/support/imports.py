@@ -30,12 +30,12 @@ def make_profile(name: str = "sensors", strategy: str = "CHECK_PRE_PROVISIONED_D
 
 
 def import_text(
-    text: str | bytes, profile: DeviceProfile | None, *, update: bool = False, dry_run: bool = False, **said: Column
+    text: str | bytes, profile: DeviceProfile | None, *, update: bool = False, dry_run: bool = False, **overrides: Column
 ) -> list[Decision]:
-    """Import `text` and return what became of each row; `said` are columns by header."""
+    """Import `text` and return what became of each row; `overrides` are columns by header."""
     content = text.encode() if isinstance(text, str) else text
     form = detect(io.BytesIO(content))
-    columns = mapped(Records(io.BytesIO(content), form).headers, said)
+    columns = mapped(Records(io.BytesIO(content), form).headers, overrides)
     decisions: list[Decision] = []
     order = ImportSpec(form, columns, profile, update=update, dry_run=dry_run)
     import_file(io.BytesIO(content), order, on_commit=lambda chunk: decisions.extend(chunk.decisions))

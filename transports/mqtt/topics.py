@@ -1,4 +1,4 @@
-"""The topics of provisioning on an MQTT broker, as the bridge and the embedded broker share them (docs/protocol.md, *MQTT*)."""
+"""Provisioning topics of an MQTT broker, shared by bridge and embedded broker (docs/protocol.md, *Topics*)."""
 
 import re
 from dataclasses import dataclass

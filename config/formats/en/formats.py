@@ -1,4 +1,4 @@
-"""Times as operators and logs write them: sortable, to the second."""
+"""Date formats for operators: sortable, with seconds."""
 
 DATETIME_FORMAT = "Y-m-d H:i:s"
 SHORT_DATETIME_FORMAT = "Y-m-d H:i"

@@ -12,7 +12,7 @@ from operations.ports import PortUnusable, require_free_ports
 
 
 class Command(BaseCommand):
-    help = "Check the ports, bring the database up to date, and on the first run make an admin user and a demo profile."
+    help = "Check the ports, migrate the database, and on the first run create an admin user and a demo profile."
     requires_system_checks = ()
 
     def handle(self, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py create_profile NAME --strategy …`: make a device profile with its first key."""
+"""`manage.py create_profile NAME --strategy …`: create a device profile with its first key."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from profiles.services import profile_create
 
 
 class Command(BaseCommand):
-    help = "Make a device profile and print its id, provision key and secret."
+    help = "Create a device profile and print its id, provision key and secret."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
@@ -25,7 +25,7 @@ class Command(BaseCommand):
             profile, made = profile_create(name=name, strategy=strategy, key=key, secret=secret)
         except ValidationError as err:
             problems = [f"{field}: {' '.join(texts)}" for field, texts in err.message_dict.items()]
-            raise CommandError("The profile was not made. " + " ".join(problems)) from None
+            raise CommandError("The profile was not created. " + " ".join(problems)) from None
         if options["json"]:
             values = {
                 "id": str(profile.id),

@@ -8,7 +8,7 @@ from profiles.services import encryption_rotate
 
 
 class Command(BaseCommand):
-    help = "Re-encrypt every stored secret under the newest key of ENCRYPTION_KEYS; the older ones can then be dropped."
+    help = "Re-encrypt every stored secret under the newest key of ENCRYPTION_KEYS; older keys can then be removed."
 
     def handle(self, **options: Any) -> None:
         for model_name, rows in encryption_rotate().items():

@@ -131,7 +131,7 @@ def test_result_offers_downloads_and_undo(client):
     assert step("rejected", job) in shown
     assert step("credentials", job) in shown
     rejected = b"".join(client.get(step("rejected", job)).streaming_content).decode()
-    assert rejected == "name,line,error\r\nX1,4,name: The name stands on line 2 already.\r\n"
+    assert rejected == "name,line,error\r\nX1,4,name: The name is already on line 2.\r\n"
     credentials = b"".join(client.get(step("credentials", job)).streaming_content).decode()
     downloaded = DeviceCredentials.objects.get(device__name="X2")
     assert downloaded.value in credentials

@@ -94,7 +94,7 @@ def test_expiry_in_the_past_is_refused_at_its_field(key):
 
     text = client_of("Administrator").post(reverse("admin:key_edit", args=(key.pk,)), {"expires_at": past}).content.decode()
 
-    assert "That time has passed." in text
+    assert "This time is in the past." in text
 
 
 def test_limit_set_in_the_browser_ends_the_key_when_it_is_reached(key):

@@ -94,9 +94,9 @@ def test_secret_stands_in_no_session(client):
     ("change", "error"),
     [
         ({"details-name": ""}, "A profile needs a name."),
-        ({"details-name": "taken"}, "A profile of this name exists already."),
+        ({"details-name": "taken"}, "A profile with this name already exists."),
         ({"attributes-0-key": ""}, "The value needs a key."),
-        ({"attributes-1-key": "limit", "attributes-1-scope": "SHARED_SCOPE"}, "stands twice"),
+        ({"attributes-1-key": "limit", "attributes-1-scope": "SHARED_SCOPE"}, "occurs twice"),
     ],
 )
 def test_wrong_details_are_told_at_once(client, change, error):
@@ -115,7 +115,7 @@ def test_key_in_use_is_refused_and_nothing_is_made(client):
 
     text = send(client, "provisioning", PROVISIONING).content.decode()
 
-    assert "This key is in use already." in text
+    assert "This key already exists." in text
     assert DeviceProfile.objects.count() == 1
 
 

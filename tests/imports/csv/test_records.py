@@ -42,7 +42,7 @@ def test_line_without_end_spoils_itself_alone_and_is_not_read_whole():
     assert [(line, bad) for line, _, bad in rows] == [(2, True), (3, False)]
 
 
-def test_file_of_rejected_rows_loses_what_was_written_against_spreadsheets():
+def test_file_of_refused_rows_loses_what_was_written_against_spreadsheets():
     assert read("name,line,error\n'=a,3,no\n")[0][1] == ["=a", "3", "no"]
     assert read("name,note\n'=a,3\n")[0][1] == ["'=a", "3"]
 
