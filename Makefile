@@ -1,9 +1,9 @@
-# Firstlight. `make help` lists what can be made.
+# Firstlight. `make help` lists the targets.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# All of them can be set on the command line or in the environment; docs/operations.md lists every setting.
+# Can be set on the command line or in the environment; docs/operations.md lists every setting.
 HTTP_PORT ?= 8080
 MQTT_PORT ?= 1883
 COAP_PORT ?= 5683
@@ -46,7 +46,7 @@ check: $(BIN)/.installed-dev ## style, types, import order, settings, migrations
 	deploy/check-production
 	python manage.py makemigrations --check
 
-# Each program that the tests call, and the Debian package that has it.
+# Each program that the tests run, and its Debian package.
 TEST_PROGRAMS := git=git curl=curl mosquitto=mosquitto mosquitto_rr=mosquitto-clients coap-client-notls=libcoap3-bin \
 	postgres=postgresql redis-server=redis-server rabbitmq-server=rabbitmq-server nginx=nginx-light chromium=chromium
 # What the Mosquitto plugin is built with: programs, and headers by their path.
@@ -59,7 +59,7 @@ test: $(BIN)/.installed-dev ## all tests, those of the database on SQLite and on
 	$(PYTEST)
 	TEST_DATABASE=postgres $(PYTEST) -m 'database and not soak'
 
-soak: $(BIN)/.installed-dev ## the tests that take long
+soak: $(BIN)/.installed-dev ## the tests that take a long time
 	@deploy/apt-install $(TEST_PROGRAMS) $(PLUGIN_PROGRAMS) valgrind=valgrind
 	python -m pytest -m soak --timeout 0 --capture no
 
@@ -76,14 +76,14 @@ mosquitto-plugin: ## build deploy/mosquitto/plugin/build/firstlight.so
 
 COMPILE := pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras
 
-lock: $(BIN)/.installed-dev ## pin the dependencies anew
+lock: $(BIN)/.installed-dev ## update the pinned dependencies
 	$(COMPILE) --upgrade -o requirements.txt requirements.in
 	$(COMPILE) --upgrade -o requirements-dev.txt requirements-dev.in
 
 screenshots: $(BIN)/.installed-dev ## docs/images, from a running product
 	python -m tests.e2e.screenshots
 
-proto: $(BIN)/.installed-dev ## generate the Protobuf classes anew
+proto: $(BIN)/.installed-dev ## generate the Protobuf classes
 	python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. transports/codecs/provision.proto
 
 clean: ## remove .venv and caches; the data in var/ stays

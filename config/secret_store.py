@@ -1,4 +1,4 @@
-"""The installation's own secrets: from the environment, else made once and kept in the data folder."""
+"""The secrets of an installation: from the environment, else generated once and kept in the data folder."""
 
 import json
 import os
@@ -12,7 +12,7 @@ FILE_NAME = "secrets.json"
 
 
 class Secret(str):
-    """A text that hides itself from `manage.py diffsettings`, tracebacks with local variables, and logged settings."""
+    """Text that is hidden in `manage.py diffsettings`, tracebacks with local variables, and logged settings."""
 
     __slots__ = ()
 
@@ -21,7 +21,7 @@ class Secret(str):
 
 
 def load_or_create(data_dir: Path) -> dict[str, str]:
-    """Return the installation's secrets by setting name, making them on the first call.
+    """Return the secrets of the installation by setting name. The first call generates them.
 
     They are kept in `secrets.json` below `data_dir`, readable by its owner only. When several
     processes start at once, one of them creates the file and all of them read the same one.
@@ -41,7 +41,7 @@ def _create(path: Path) -> None:
         "LOOKUP_KEY": secrets.token_urlsafe(48),
         "MQTT_BRIDGE_PASSWORD": secrets.token_urlsafe(32),
     }
-    # Written aside and linked into place: a reader never sees half a file, and the first of several wins.
+    # Written to a temporary file and linked into place: a reader never sees half a file, and the first process wins.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".secrets-")
     try:
         with os.fdopen(handle, "w") as file:

@@ -1,4 +1,4 @@
-"""What the columns of an imported file hold."""
+"""The columns of an imported file and their types."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from profiles.choices import AttributeScope
 
 
 class ColumnType(models.TextChoices):
-    """The words are those of ThingsBoard's bulk import."""
+    """Column types, with the names of ThingsBoard's bulk import."""
 
     NAME = "NAME", "Name"
     TYPE = "TYPE", "Type: the profile's name"
@@ -37,8 +37,8 @@ SCOPES = {
 KEYED = (*SCOPES, ColumnType.TIMESERIES)
 SECRET = (ColumnType.ACCESS_TOKEN, ColumnType.MQTT_PASSWORD)
 
-# The two columns that a file of rejected rows has at its end (results.py). They say nothing about the device.
-REJECTED_HEADERS = ("line", "error")
+# The two last columns of a file of refused rows (results.py). They do not describe the device.
+REFUSED_HEADERS = ("line", "error")
 
 _HEADERS = {
     ColumnType.NAME: ("name", "device", "device name"),
@@ -51,7 +51,7 @@ _HEADERS = {
     ColumnType.MQTT_CLIENT_ID: ("client id", "mqtt client id"),
     ColumnType.MQTT_USER_NAME: ("username", "user name", "mqtt username", "mqtt user name"),
     ColumnType.MQTT_PASSWORD: ("password", "mqtt password"),
-    ColumnType.IGNORE: REJECTED_HEADERS,
+    ColumnType.IGNORE: REFUSED_HEADERS,
 }
 _TYPE_OF_HEADER = {header: column_type for column_type, headers in _HEADERS.items() for header in headers}
 
@@ -62,7 +62,7 @@ class BadMapping(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one column holds; attributes and time series have a key."""
+    """The type of one column; attributes and time series have a key."""
 
     type: ColumnType
     key: str = ""
@@ -72,27 +72,27 @@ class Column:
 
 
 def column(type_word: str, key: str = "") -> Column:
-    """Return the column of that type word, in either case. Raises BadMapping."""
+    """Return the column of a type name, in upper or lower case. Raises BadMapping."""
     try:
         column_type = ColumnType(type_word.strip().upper())
     except ValueError:
         raise BadMapping(
-            f"There is no column type {type_word[:MAX_TEXT_LENGTH]!r}; there are {', '.join(ColumnType.values)}."
+            f"There is no column type {type_word[:MAX_TEXT_LENGTH]!r}. Types are {', '.join(ColumnType.values)}."
         ) from None
     return Column(column_type, key.strip() if column_type in KEYED else "")
 
 
 def guessed(header: str) -> Column:
-    """Return what a column of this header holds: a word that we know, else a server attribute of that key.
+    """Return the column for this header: of a known type, else a server attribute with the header as key.
 
-    Source: ThingsBoard's import dialog treats the headers that it does not know in the same way.
+    Source: ThingsBoard's import dialog treats unknown headers in the same way.
     """
     title = header.strip()
     words = re.sub(r"[\s_.\-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title)).strip().lower()
     known = _TYPE_OF_HEADER.get(words) or _TYPE_OF_HEADER.get(title.lower())
     if known:
         return Column(known)
-    # A column without a header has no key to be kept under.
+    # Without a header there is no key for an attribute.
     return Column(ColumnType.SERVER_ATTRIBUTE, title) if title else Column(ColumnType.IGNORE)
 
 
@@ -110,7 +110,7 @@ def numbered(count: int, overrides: Mapping[str, Column]) -> list[Column]:
     numbers = {str(number): number for number in range(1, count + 1)}
     for title in overrides:
         if title not in numbers:
-            raise BadMapping(f"A file without header has its columns by number, 1 to {count}; there is no {title!r}.")
+            raise BadMapping(f"Columns of a file without header are numbered 1 to {count}; there is no {title!r}.")
     return checked([overrides.get(title, Column(ColumnType.IGNORE)) for title in numbers])
 
 
@@ -120,11 +120,11 @@ def from_option(text: str) -> tuple[str, Column]:
         header, (word, _, key) = text[: sign.start()].strip(), text[sign.end() :].partition(":")
         if word.strip().upper() in ColumnType.values:
             return header, column(word, key or header)
-    raise BadMapping(f"{text!r} is not of the form HEADER=TYPE[:KEY], with a type out of {', '.join(ColumnType.values)}.")
+    raise BadMapping(f"{text!r} is not of the form HEADER=TYPE[:KEY], where TYPE is one of {', '.join(ColumnType.values)}.")
 
 
 def checked(columns: list[Column]) -> list[Column]:
-    """Return `columns` when a file can be read by them. Raises BadMapping."""
+    """Return `columns` if they are a valid mapping. Raises BadMapping."""
     if columns.count(Column(ColumnType.NAME)) == 0:
         raise BadMapping("No column holds the name of the device.")
     for one in columns:
@@ -132,7 +132,7 @@ def checked(columns: list[Column]) -> list[Column]:
             continue
         what = f"{one.type.label} {one.key!r}" if one.key else one.type.label
         if columns.count(one) > 1:
-            raise BadMapping(f"Two columns hold the same: {what}.")
+            raise BadMapping(f"Two columns have the same type: {what}.")
         if one.type in KEYED:
             _check_key(one)
     return columns
@@ -142,6 +142,6 @@ def _check_key(one: Column) -> None:
     if not one.key:
         raise BadMapping(f"A column of type {one.type.value} needs a key.")
     if len(one.key) > MAX_TEXT_LENGTH or has_control_characters(one.key):
-        raise BadMapping(f"A key has at most {MAX_TEXT_LENGTH} characters, none of them a control character.")
+        raise BadMapping(f"A key has at most {MAX_TEXT_LENGTH} characters and no control characters.")
     if one == Column(ColumnType.SERVER_ATTRIBUTE, PROVISION_STATE):
         raise BadMapping(f"{PROVISION_STATE} is set when a device provisions; give the column another key or ignore it.")

@@ -16,14 +16,14 @@ from profiles.models import DeviceProfile
 class ImportJob(models.Model):
     """One import of one file, e.g. "batch-17.csv" with 10,000 sensors, uploaded by Ada on Monday.
 
-    Whoever runs it holds it by `runner` and proves to be alive by `beat_at`; every chunk of rows is committed
-    together with the job's progress, so that another process can go on from there.
+    The process that runs it sets `runner` and updates `beat_at`. Every chunk of rows is committed together with the
+    progress of the job, so another process can continue from there.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    # PROTECT would keep a profile for ever because of an old import.
+    # PROTECT would keep a profile forever because of an old import.
     profile = models.ForeignKey(
-        DeviceProfile, null=True, blank=True, on_delete=models.SET_NULL, help_text="Of rows that name no profile themselves."
+        DeviceProfile, null=True, blank=True, on_delete=models.SET_NULL, help_text="For rows that name no profile."
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
@@ -34,7 +34,7 @@ class ImportJob(models.Model):
     size_bytes = models.BigIntegerField(default=0, editable=False)
     encoding = models.CharField(max_length=16)
     delimiter = models.CharField(max_length=1)
-    header = models.BooleanField("first line has the columns' names", default=True)
+    header = models.BooleanField("first line contains column names", default=True)
     headers = models.JSONField(default=list, editable=False)
     columns = models.JSONField(default=list, editable=False)
     update = models.BooleanField("update existing devices", default=False)
@@ -77,19 +77,19 @@ class ImportJob(models.Model):
 
     @property
     def rows(self) -> int:
-        """Rows that are done."""
+        """Number of processed rows."""
         return self.created + self.updated + self.unchanged + self.errors
 
     @property
     def percent(self) -> int:
-        """How much of the file is done, 0 to 100."""
+        """Processed part of the file, 0 to 100."""
         if self.state in (ImportState.DONE, ImportState.UNDOING, ImportState.UNDONE):
             return 100
         return min(99, 100 * self.done_bytes // self.size_bytes) if self.size_bytes else 0
 
     @property
     def can_be_set_up(self) -> bool:
-        """Whether it has not been imported: a draft, or a dry run that has ended."""
+        """Whether it can still be imported: a draft, or a dry run that has ended."""
         ended = (ImportState.DONE, ImportState.CANCELLED, ImportState.FAILED)
         return self.state == ImportState.DRAFT or (self.dry_run and self.state in ended)
 
@@ -99,7 +99,7 @@ class ImportJob(models.Model):
 
     @property
     def progress(self) -> str:
-        """A sentence on how far it is."""
+        """A sentence on its progress."""
         if self.state == ImportState.QUEUED:
             return "Waiting for the task worker."
         if self.state == ImportState.UNDOING:
@@ -118,9 +118,9 @@ class ImportJob(models.Model):
 
 
 class ImportFilePart(models.Model):
-    """A piece of an uploaded file, compressed and encrypted: it has secrets. It is there while the job needs it.
+    """A part of an uploaded file, compressed, and encrypted since it contains secrets. Deleted when no longer needed.
 
-    In the database, because that is where every process on every machine finds it.
+    It is in the database because every process on every host can read it there.
     """
 
     job = models.ForeignKey(ImportJob, on_delete=models.CASCADE, related_name="parts", db_index=False)
@@ -163,7 +163,7 @@ class ImportRow(models.Model):
 
 
 class ColumnMemory(models.Model):
-    """What the columns of the lists of one profile held last time, by header."""
+    """The column types of the last list of one profile, by header."""
 
     profile = models.OneToOneField(DeviceProfile, primary_key=True, on_delete=models.CASCADE, related_name="+")
     columns = models.JSONField(default=dict)

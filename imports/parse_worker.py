@@ -23,22 +23,22 @@ from imports.gc_tuning import rarely_collected
 from imports.row_parser import DeviceRow, RowParser, RowRefused, StoredCredentials
 
 Batch = list[Record]
-# One is prepared while the other is written.
+# One batch is parsed while the other is written.
 IN_FLIGHT = 2
-# The settings come first: they prepare Django's classes for their type parameters. No app is loaded, which saves a second.
+# Settings first: they make Django's classes subscriptable. No app is loaded, which saves a second.
 _PROGRAM = "from django.conf import settings; settings.DEBUG; from imports.parse_worker import main; main()"
 
 
 class ParseWorker:
-    """Prepares batches of records in a second process where there is more than one of them.
+    """Parses batches of records in a second process, if there is more than one batch and more than one core.
 
-    A second process that dies is done without. On one core there is none.
+    If the second process dies, the import continues without it.
     """
 
     def __init__(self, parser: RowParser) -> None:
         self._parser = parser
         self._process: subprocess.Popen[bytes] | None = None
-        self._prepared: queue.Queue[list[Any] | None] = queue.Queue()
+        self._parsed: queue.Queue[list[Any] | None] = queue.Queue()
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +56,7 @@ class ParseWorker:
         second = next(batches, None)
         if second and (os.cpu_count() or 1) > 1:
             self._start()
-        # It takes a moment to start.
+        # The process takes a moment to start.
         yield first, self._inline(first)
         batches = chain([second] if second else [], batches)
         sent: deque[Batch] = deque()
@@ -66,7 +66,7 @@ class ParseWorker:
                 self._send(batch)
             if not sent:
                 return
-            packed = self._prepared.get() if self._process else None
+            packed = self._parsed.get() if self._process else None
             batch = sent.popleft()
             if packed is None:
                 self._process = None
@@ -82,7 +82,7 @@ class ParseWorker:
             [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=settings.BASE_DIR
         )
         self._put(self._parser.description())
-        threading.Thread(target=self._receive, args=(self._process,), daemon=True, name="prepared rows").start()
+        threading.Thread(target=self._receive, args=(self._process,), daemon=True, name="parsed rows").start()
 
     def _send(self, batch: Batch) -> None:
         self._put([(record.line, record.end_line, record.fields, record.problem) for record in batch])
@@ -93,20 +93,20 @@ class ParseWorker:
         try:
             _write(message, self._process.stdin)
         except OSError:
-            # It is gone; _receive finds the end of its output, and the rows are prepared here.
+            # The process died; _receive sees the end of its output, and the rows are parsed here.
             return
 
     def _receive(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
         try:
             while True:
-                self._prepared.put(_read(process.stdout))
+                self._parsed.put(_read(process.stdout))
         except (EOFError, ValueError, OSError):
-            self._prepared.put(None)
+            self._parsed.put(None)
 
 
 def _packed(row: DeviceRow) -> tuple[Any, ...]:
-    """Return `row` without its record, of plain types only."""
+    """Return `row` as plain types, without its record."""
     return (
         *(row.name, row.profile_name, row.label, row.description, row.gateway),
         tuple(row.stored) if row.stored else None,
@@ -117,10 +117,10 @@ def _packed(row: DeviceRow) -> tuple[Any, ...]:
 
 
 def _unpacked(record: Record, packed: Sequence[Any]) -> DeviceRow:
-    name, profile_name, label, description, gateway, sealed, attributes, telemetry, refusal = packed
+    name, profile_name, label, description, gateway, stored, attributes, telemetry, refusal = packed
     return DeviceRow(
         *(record, name, profile_name, label, description, gateway),
-        StoredCredentials(*sealed) if sealed else None,
+        StoredCredentials(*stored) if stored else None,
         attributes,
         telemetry,
         RowRefused(*refusal) if refusal else None,
@@ -136,8 +136,8 @@ def _write(message: Any, pipe: IO[bytes]) -> None:
 def _read(pipe: IO[bytes]) -> Any:
     """Return the next message. Raises EOFError.
 
-    In two reads: marshal's own reading from a pipe asks for every byte by itself, and the importing thread would wait for
-    the interpreter's lock all the time.
+    Two reads: marshal itself would read a pipe byte by byte, and the importing thread would wait for the interpreter's
+    lock all the time.
     """
     header = pipe.read(8)
     if len(header) < 8:
@@ -146,7 +146,7 @@ def _read(pipe: IO[bytes]) -> Any:
 
 
 def main() -> None:
-    """Prepare what comes in on standard input until it ends."""
+    """Parse batches from standard input until it ends."""
     columns, headers = _read(sys.stdin.buffer)
     parser = RowParser([Column(ColumnType(word), key) for word, key in columns], headers)
     with rarely_collected():

@@ -10,7 +10,7 @@ from imports.models import ImportJob, ImportRow
 from imports.pipeline import Chunk
 from imports.planner import Decision
 
-# A dry run of 500,000 rows shows so many that would be created or changed, each, and counts the others.
+# A dry run of 500,000 rows shows this many that would be created and changed, and counts the others.
 SHOWN_ROWS = 1_000
 
 
@@ -39,7 +39,7 @@ def _shown(job: ImportJob, chunk: Chunk, verdict: Verdict) -> list[tuple[str | i
 
 
 def described(one: Decision) -> str:
-    """Return a sentence on what becomes of a row."""
+    """Return a sentence on what happens to a row."""
     match one.verdict:
         case Verdict.CREATED:
             assert one.profile

@@ -1,4 +1,4 @@
-"""Import jobs: made from an uploaded file, set up, run, cancelled, undone."""
+"""Import jobs: create from an uploaded file, configure, run, cancel, undo."""
 
 import logging
 import os
@@ -29,20 +29,20 @@ from profiles.models import DeviceProfile
 
 log = logging.getLogger(__name__)
 
-# A runner that has not committed a chunk for so long is taken for dead, and another goes on in its place.
+# A runner that has not committed a chunk for this long is considered dead, and another one continues.
 STALLED = timedelta(seconds=30)
 UNDO_CHUNK = 1_000
 _ENDED = (ImportState.DONE, ImportState.CANCELLED, ImportState.FAILED)
 
 
 class JobTaken(Exception):
-    """The job is no longer ours: somebody cancelled it, or another process took over."""
+    """The job is no longer ours: it was cancelled, or another process took over."""
 
 
 def job_create(
     *, file_name: str, source: ImportSource, user: User | None = None, profile: DeviceProfile | None = None, **fields: Any
 ) -> ImportJob:
-    """Return a new job that is being set up."""
+    """Return a new draft."""
     return ImportJob.objects.create(file_name=sanitized(file_name), source=source, created_by=user, profile=profile, **fields)
 
 
@@ -59,7 +59,7 @@ def job_store_file(
 
 
 def job_set_format(*, job: ImportJob, form: FileFormat) -> None:
-    """Read the file of `job` by `form` from now on; its headers are read anew."""
+    """Set the format of the file of `job` and read its headers again."""
     job.encoding, job.delimiter, job.header = form.encoding, form.delimiter, form.header
     headers = job.headers
     job.headers = [sanitized(header) for header in Records(stored_files.opened(job), form).headers]
@@ -84,7 +84,7 @@ def job_columns(*, job: ImportJob, overrides: Mapping[str, Column], listed: list
 
 
 def job_suggested_columns(*, job: ImportJob, width: int) -> list[Column]:
-    """Return what the columns may hold, for the operator to correct: as they were set, as last time, or as headers tell."""
+    """Return suggested columns for the operator: as set before, as in the last list, or from the headers."""
     if len(job.columns) == width:
         return job.column_list
     if not job.header:
@@ -106,12 +106,12 @@ def _remembered(job: ImportJob) -> dict[str, Column]:
 
 
 def job_discard(*, job: ImportJob) -> None:
-    """Forget a job that never ran, with its file."""
+    """Delete a job that never ran, with its file."""
     ImportJob.objects.filter(pk=job.pk, state=ImportState.DRAFT).delete()
 
 
 def job_set_columns(*, job: ImportJob, columns: Sequence[Column], update: bool) -> None:
-    """Set what the columns of the file hold, and remember it for the next list of this profile."""
+    """Set the columns of the file, and remember them for the next list of this profile."""
     job.columns = [one.as_json() for one in columns]
     job.update = update
     job.save(update_fields=["columns", "update"])
@@ -123,9 +123,9 @@ def job_set_columns(*, job: ImportJob, columns: Sequence[Column], update: bool) 
 
 
 def job_queue(*, job: ImportJob, dry_run: bool, dispatch: Callable[[ImportJob], Any]) -> bool:
-    """Have `job` run by a worker, from the beginning; `dispatch` tells one after the commit.
+    """Queue `job` to be run by a worker from the start; `dispatch` sends the task after the commit.
 
-    Returns False when it waits, runs or has run.
+    Returns False if it is queued, is running or has run.
     """
     with transaction.atomic():
         queued = ImportJob.objects.filter(Q(state=ImportState.DRAFT) | Q(state__in=_ENDED, dry_run=True), pk=job.pk).update(
@@ -144,9 +144,9 @@ _FRESH: dict[str, Any] = _NOTHING_DONE | {"problem": "", "runner": "", "started_
 
 
 def job_run(*, job: ImportJob, file: BinaryIO | None = None, on_commit: Callable[[Chunk], None] = lambda _: None) -> bool:
-    """Run `job` to its end from the last committed chunk on. Returns False when it was not ours to run, or no longer.
+    """Run `job` to its end from the last committed chunk on. Returns False if it belongs to another process, or does now.
 
-    `file` is given where it is not stored. `on_commit` is called with each chunk once it is committed.
+    `file` is passed if it is not stored. `on_commit` is called with each chunk after its commit.
     """
     runner = runner_name()
     if not _claim(job, runner):
@@ -179,23 +179,25 @@ def job_run(*, job: ImportJob, file: BinaryIO | None = None, on_commit: Callable
         job.refresh_from_db()
         return False
     except (OperationalError, InterfaceError):
-        # The database is away: nothing can be noted there. Once it is back, the job is found stalled and taken up.
+        # Database unavailable: the state cannot be saved. When it is back, the job is found stalled and resumed.
         raise
     except Exception:
         log.exception("Import %s failed", job.pk)
-        _end(held, job, ImportState.FAILED, "The import stopped at an unexpected error; the server's log has more.")
+        _end(
+            held, job, ImportState.FAILED, "The import stopped because of an unexpected error. The log of the server has details."
+        )
         raise
     _end(held, job, ImportState.DONE)
     return True
 
 
 def runner_name() -> str:
-    """Return a new name by which this process holds a job: host, process id, and what tells its jobs apart."""
+    """Return a new name under which this process holds a job: host, process id and a random part."""
     return f"{socket.gethostname()[:100]}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _claim(job: ImportJob, runner: str) -> bool:
-    """Take `job` when it waits for somebody, or its runner is dead. A dry run begins anew: it has committed nothing."""
+    """Claim `job` if it is queued or its runner is dead. A dry run starts again, since it has committed nothing."""
     now = timezone.now()
     free = Q(state=ImportState.QUEUED) | Q(state=ImportState.RUNNING) & (Q(beat_at__lt=now - STALLED) | Q(runner=""))
     claimed = ImportJob.objects.filter(free, pk=job.pk).update(state=ImportState.RUNNING, runner=runner, beat_at=now)
@@ -223,13 +225,13 @@ def _progress(chunk: Chunk) -> dict[str, Any]:
 def _end(held: Any, job: ImportJob, state: ImportState, problem: str = "") -> None:
     ended = held.update(state=state, problem=problem, finished_at=timezone.now(), runner="")
     job.refresh_from_db()
-    # The file of a dry run is imported next; tidy() takes what is left lying.
+    # The file of a dry run is usually imported next; tidy() deletes it if not.
     if ended and not job.dry_run:
         stored_files.drop(job)
 
 
 def job_cancel(*, job: ImportJob) -> bool:
-    """Stop `job` after the last committed chunk; what is in stays in. Returns False when it had ended already."""
+    """Stop `job` after the current chunk; imported rows stay. Returns False if it had ended already."""
     cancelled = ImportJob.objects.filter(pk=job.pk, state__in=(ImportState.QUEUED, ImportState.RUNNING)).update(
         state=ImportState.CANCELLED, finished_at=timezone.now(), runner=""
     )
@@ -240,7 +242,7 @@ def job_cancel(*, job: ImportJob) -> bool:
 
 
 def job_begin_undo(*, job: ImportJob, dispatch: Callable[[ImportJob], Any]) -> bool:
-    """Have what `job` created deleted by a worker. Returns False when the job has not ended, or is undone."""
+    """Queue the deletion of what `job` created. Returns False if the job has not ended or is undone already."""
     with transaction.atomic():
         begun = ImportJob.objects.filter(pk=job.pk, state__in=_ENDED, dry_run=False).update(
             state=ImportState.UNDOING, beat_at=timezone.now()
@@ -254,7 +256,7 @@ def job_begin_undo(*, job: ImportJob, dispatch: Callable[[ImportJob], Any]) -> b
 def job_undo(*, job: ImportJob) -> None:
     """Delete the devices that `job` created and that have not provisioned since; may be called again after a crash.
 
-    The devices that it kept are those which are left of the job: `job.devices`.
+    Devices that it kept remain in `job.devices`.
     """
     while deleted := _undo_chunk(job):
         ImportJob.objects.filter(pk=job.pk).update(undone=F("undone") + deleted, beat_at=timezone.now())
@@ -264,7 +266,7 @@ def job_undo(*, job: ImportJob) -> None:
 
 @transaction.atomic
 def _undo_chunk(job: ImportJob) -> int:
-    # Locked: none of them provisions between being found and being deleted.
+    # Locked, so that none of them provisions before it is deleted.
     waiting = Device.objects.select_for_update(of=("self",)).filter(import_job=job, provisioned_at=None).order_by("pk")
     profiles = dict(waiting.values_list("pk", "profile_id")[:UNDO_CHUNK])
     Device.objects.filter(pk__in=profiles).delete()

@@ -1,4 +1,4 @@
-"""What to paste to provision a device of one profile: complete, and filled in for this profile and this host."""
+"""Snippets to provision a device of one profile: complete, and filled in for this profile and host."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from console.addresses import Addresses
 from console.client_commands import NEXT_LINE, PATH, coap_client, curl, mosquitto_pub, mosquitto_rr, request_body
 
 CLIENT_ID = "my-device"
-# What stands in a snippet for an operator who does not see the key.
+# Placeholders for operators who may not see the key.
 KEY_PLACEHOLDER = "PROVISION_DEVICE_KEY"
 SECRET_PLACEHOLDER = "PROVISION_DEVICE_SECRET"  # noqa: S105 - a placeholder
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What devices of the profile show, or placeholders for it."""
+    """Key and secret that devices present, or placeholders."""
 
     key: str = field(repr=False, default=KEY_PLACEHOLDER)
     secret: str = field(repr=False, default=SECRET_PLACEHOLDER)
@@ -23,7 +23,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """`name` is unique among a profile's snippets; `needs` says what must be installed."""
+    """`name` is unique within a profile; `needs` says what must be installed."""
 
     name: str
     title: str
@@ -32,7 +32,7 @@ class Snippet:
 
 
 def snippets(pair: Pair, addresses: Addresses, *, device_name: str) -> list[Snippet]:
-    """Return the snippets for devices that show `pair`."""
+    """Return the snippets for devices that present `pair`."""
     body = request_body(pair.key, pair.secret, device_name)
     return [
         Snippet("curl", "curl", "Debian: apt-get install curl", NEXT_LINE.join(curl(body, addresses))),
@@ -49,7 +49,7 @@ def snippets(pair: Pair, addresses: Addresses, *, device_name: str) -> list[Snip
 def _mosquitto(body: str, at: Addresses) -> str:
     with_reply = NEXT_LINE.join(mosquitto_rr(body, at, CLIENT_ID))
     own_token = NEXT_LINE.join(mosquitto_pub(_with_token(body), at, CLIENT_ID))
-    return f"# Ask, and print the reply:\n{with_reply}\n\n# A device that brings its own token needs no reply:\n{own_token}"
+    return f"# Provision and print the reply:\n{with_reply}\n\n# A device that chose its own token needs no reply:\n{own_token}"
 
 
 def _with_token(body: str) -> str:
@@ -59,7 +59,7 @@ def _with_token(body: str) -> str:
 
 
 def _fill(template: str, body: str, at: Addresses) -> str:
-    """Return `template` with each value as a literal of JSON, which is one of Python and of C++ too."""
+    """Return `template` with each value as a JSON literal, which is also valid in Python and C++."""
     fields = json.loads(body)
     values = {
         "name": fields["deviceName"],

@@ -1,4 +1,4 @@
-"""A virtual device that provisions itself on the running server, and keeps what went over the wire."""
+"""A virtual device that provisions on the running server and records the messages."""
 
 import asyncio
 import json
@@ -29,12 +29,12 @@ _CREDENTIALS = re.compile(rf'("(?:credentialsValue|accessToken)": ?)({_STRING}|\
 
 
 class NoReply(Exception):
-    """The server did not answer; the text says how far the device came."""
+    """The server did not reply. The text says what happened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a virtual device sent and got, as text. `problem` says why there is no reply."""
+    """What a virtual device sent and received, as text. `problem` says why there is no reply."""
 
     transport: Transport
     sent: str = field(repr=False)
@@ -44,9 +44,9 @@ class Played:
 
 
 def play(transport: Transport, body: dict[str, Any], at: Addresses, *, http_host: str) -> Played:
-    """Return the exchange in which a device sends `body` over `transport`. It takes TIMEOUT_S at most.
+    """Play a device that sends `body` over `transport`, for at most TIMEOUT_S.
 
-    `http_host` is the host name to ask for over HTTP.
+    `http_host` is the `Host` header over HTTP.
     """
     text = json.dumps(body)
     wire: list[str] = []
@@ -66,7 +66,7 @@ def play(transport: Transport, body: dict[str, Any], at: Addresses, *, http_host
 
 
 def masked(text: str, hidden: list[str]) -> str:
-    """Return `text` without the secrets in it: those `hidden`, and the values of issued credentials."""
+    """Return `text` without secrets: those in `hidden`, and the values of issued credentials."""
     for secret in hidden:
         text = text.replace(secret, MASK)
     return _CREDENTIALS.sub(rf'\1"{MASK}"', text)
@@ -113,7 +113,7 @@ def _mqtt(body: str, at: Addresses, wire: list[str]) -> str:
     try:
         return replies.get(timeout=TIMEOUT_S)
     except Empty:
-        raise NoReply(f"nothing came on {response_topic} within {TIMEOUT_S:.0f} s.") from None
+        raise NoReply(f"no message on {response_topic} within {TIMEOUT_S:.0f} s.") from None
     finally:
         client.disconnect()
         client.loop_stop()
@@ -127,7 +127,7 @@ async def _coap(body: str, at: Addresses, wire: list[str]) -> str:
         wire.append(f"CON  POST  {at.coap_url}{PATH}\nContent-Format: 50 (application/json)\n\n{body}")
         reply = await asyncio.wait_for(context.request(request).response, TIMEOUT_S)
     except TimeoutError:
-        raise NoReply(f"nothing came within {TIMEOUT_S:.0f} s.") from None
+        raise NoReply(f"no response within {TIMEOUT_S:.0f} s.") from None
     except (CoapError, LibraryShutdown) as err:
         raise NoReply(f"{type(err).__name__}.") from err
     finally:

@@ -11,7 +11,7 @@ DELIMITERS = ",;|\t"
 SAMPLE_BYTES = 64 * 1024
 READ_BYTES = 256 * 1024
 
-# What people upload by mistake, by its first bytes.
+# Files that people upload by mistake, by their first bytes.
 _SIGNATURES = {
     b"\xff\xd8\xff": "a JPEG image",
     b"\x89PNG": "a PNG image",
@@ -23,18 +23,18 @@ _SIGNATURES = {
     b"SQLite format 3": "an SQLite database",
 }
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-# Control characters that no text has. Binary files are full of them; in a text a stray one spoils its row only.
+# Control characters that text does not contain. Binary files are full of them; a single one makes only its row invalid.
 _BINARY = bytes(range(9)) + bytes(range(14, 32))
 _ENCODINGS = {"utf-8": "utf-8-sig", "latin-1": "latin-1", "iso8859-1": "latin-1", "cp1252": "cp1252", "utf-16": "utf-16"}
 
 
 class UnreadableFile(Exception):
-    """The file is not a CSV file. The text says what it is instead, in a sentence for the operator."""
+    """The file is not a CSV file. The text is a sentence for the operator that says what it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """How the rows of a file are written."""
+    """Encoding, delimiter and header of a file."""
 
     encoding: str
     delimiter: str
@@ -42,9 +42,9 @@ class FileFormat:
 
 
 def detect(file: BinaryIO, *, encoding: str = "", delimiter: str = "", header: bool = True) -> FileFormat:
-    """Return the format of `file`, which is read from its start; what is given is not looked for.
+    """Return the format of `file`, which is read from its start. Only what is not given is detected.
 
-    Raises UnreadableFile when it is no text, or empty, or cannot be of the given encoding.
+    Raises UnreadableFile if it is not text, is empty, or does not have the given encoding.
     """
     file.seek(0)
     sample = file.read(SAMPLE_BYTES)
@@ -72,7 +72,7 @@ def _named(encoding: str) -> str:
     if name in ("utf-16-le", "utf-16-be", "utf-8-sig"):
         return name
     if name not in _ENCODINGS:
-        raise UnreadableFile(f"The encoding {encoding[:40]!r} is not known; there are UTF-8, UTF-16 and Latin-1.")
+        raise UnreadableFile(f"The encoding {encoding[:40]!r} is unknown; use UTF-8, UTF-16 or Latin-1.")
     return _ENCODINGS[name]
 
 
@@ -88,13 +88,13 @@ def _found(file: BinaryIO, sample: bytes) -> str:
         return "utf-16-be"
     strange = len(sample) - len(sample.translate(None, delete=_BINARY))
     if strange > max(8, 0.02 * len(sample)):
-        raise UnreadableFile("The file is not a text: it holds binary data. Export the list as CSV and upload that.")
-    # Windows calls its code page Latin-1; a byte that it does not have leaves the real one.
+        raise UnreadableFile("The file contains binary data. Export the list as CSV and upload that.")
+    # Windows calls its code page 1252 Latin-1. A byte that 1252 does not have means real Latin-1.
     return next((name for name in ("utf-8-sig", "cp1252") if _is_valid(file, name)), "latin-1")
 
 
 def _is_valid(file: BinaryIO, encoding: str) -> bool:
-    """Return whether the whole of `file` is of `encoding`, in a memory that does not grow with it."""
+    """Return whether all of `file` is valid in `encoding`, in bounded memory."""
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
         for part in blocks(file):
@@ -106,14 +106,14 @@ def _is_valid(file: BinaryIO, encoding: str) -> bool:
 
 
 def blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Return the bytes of `file` from its start, block by block."""
+    """Return the bytes of `file` from its start, in blocks."""
     file.seek(0)
     while block := file.read(READ_BYTES):
         yield block
 
 
 def _delimiter(text: str) -> str:
-    """Return the delimiter that gives the first rows the same number of fields, and as many as can be."""
+    """Return the delimiter that gives the first rows the same, largest number of fields."""
     return max(DELIMITERS, key=lambda delimiter: _fit(text, delimiter))
 
 

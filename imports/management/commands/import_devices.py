@@ -24,11 +24,11 @@ BAR_WIDTH = 30
 
 
 class Command(BaseCommand):
-    help = "Import a list of devices from a CSV file. Ends with 1 when a row was refused."
+    help = "Import a list of devices from a CSV file. The exit code is 1 if a row was refused."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="the CSV file; - reads standard input")
-        parser.add_argument("--profile", required=True, metavar="NAME", help="profile of rows that name none themselves")
+        parser.add_argument("--profile", required=True, metavar="NAME", help="profile of rows that name none")
         parser.add_argument(
             "--column",
             action="append",
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--delimiter", default="", metavar="D", help="one character, or \\t (default: detected)")
         parser.add_argument("--encoding", default="", help="UTF-8, UTF-16 or Latin-1 (default: detected)")
-        parser.add_argument("--no-header", action="store_true", help="the first line is a device already")
+        parser.add_argument("--no-header", action="store_true", help="the first line is a device, not a header")
         parser.add_argument("--update", action="store_true", help="update devices that exist")
         parser.add_argument("--dry-run", action="store_true", help="show what would be done, and write nothing")
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
@@ -111,11 +111,11 @@ def _run(spec: ImportSpec, file: BinaryIO, headers: list[str], file_name: str, r
         update=spec.update,
     )
     if not job_run(job=job, file=file, on_commit=report.add):
-        raise CommandError("The import was cancelled; what had been committed is in.")
+        raise CommandError("The import was cancelled. Rows imported so far stay.")
 
 
 class _Report:
-    """What the operator sees: a progress bar on a terminal, refused rows, and the sums."""
+    """Output for the operator: a progress bar on a terminal, refused rows, and totals."""
 
     def __init__(self, command: BaseCommand, file: BinaryIO, *, as_json: bool, dry_run: bool) -> None:
         self._command, self._as_json, self._dry_run = command, as_json, dry_run
@@ -128,7 +128,7 @@ class _Report:
         return self._counts[Verdict.REFUSED]
 
     def add(self, chunk: Chunk) -> None:
-        """Count the rows of `chunk`, which is committed, and show what was refused."""
+        """Count the rows of `chunk`, which is committed, and print refused rows."""
         for one in chunk.decisions:
             self._counts[one.verdict] += 1
             if one.verdict == Verdict.REFUSED:
