@@ -1,4 +1,4 @@
-"""What every page of the admin has in common: services write, log entries say who and what, nothing shows a secret."""
+"""Base classes of all admin pages: services write, every change is logged, nothing shows a secret."""
 
 import uuid
 from collections.abc import Callable, Iterable
@@ -12,6 +12,7 @@ from django.forms import BaseForm, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
@@ -22,7 +23,7 @@ SEE_CHANGES = "admin.view_logentry"
 
 
 def log_changes(request: HttpRequest, rows: QuerySet[Any] | Iterable[Model], message: str, flag: int = CHANGE) -> None:
-    """Note in the log entries that the user of `request` did to `rows` what `message` says. It must hold no secret."""
+    """Log that the user of `request` changed `rows` as `message` says. It must contain no secret."""
     chunk: list[Model] = []
     for row in rows:
         chunk.append(row)
@@ -39,7 +40,7 @@ def _log(request: HttpRequest, rows: list[Model], message: str, flag: int) -> No
 
 
 def attempt_service(request: HttpRequest, service: Callable[[], Any]) -> Any:
-    """Return what `service()` returns; None when it refuses, and then the operator is told why."""
+    """Return what `service()` returns. If it refuses, show the operator why and return None."""
     try:
         return service()
     except ValidationError as err:
@@ -48,14 +49,14 @@ def attempt_service(request: HttpRequest, service: Callable[[], Any]) -> Any:
 
 
 def form_errors(form: BaseForm, err: ValidationError) -> None:
-    """Put what a service refused at the fields of `form`, and what belongs to none of them above it."""
+    """Add the errors of a service to the fields of `form`, and other errors above them."""
     for name, problems in getattr(err, "message_dict", {"__all__": err.messages}).items():
         for problem in problems:
             form.add_error(name if name in form.fields else None, problem)
 
 
 class RefusableForm(ModelForm):  # type: ignore[type-arg]
-    """A form that tells what the service `refused` when it was saved, like any other error of its fields."""
+    """A form that shows what the service refused (`refused`) like any other error of its fields."""
 
     refused: ValidationError | None = None
 
@@ -67,14 +68,25 @@ class RefusableForm(ModelForm):  # type: ignore[type-arg]
 
 
 class PageChangeList(ChangeList):
-    """A list whose rows lead to the object's page, not to its form."""
+    """A list whose rows link to the page of the object, not to its form."""
 
     def url_for_result(self, result: Model) -> str:
         return str(self.model_admin.page_url(result))
 
 
-class BoundedAdmin(StrictLookups, ModelAdmin):
-    """A list that asks the database a fixed number of times, however many rows there are."""
+class TitledAdmin(ModelAdmin):
+    """A list whose title says what it is: "Devices", not Django's "Select device to change"."""
+
+    list_title = ""  # default: the plural name of the model
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = self.list_title or capfirst(self.opts.verbose_name_plural)
+        answer: HttpResponse = super().changelist_view(request, {"title": title} | (extra_context or {}))
+        return answer
+
+
+class BoundedAdmin(StrictLookups, TitledAdmin):
+    """A list with a fixed number of queries for any number of rows."""
 
     list_per_page = 50
     list_max_show_all = 50
@@ -92,7 +104,7 @@ class BoundedAdmin(StrictLookups, ModelAdmin):
 
 
 class ReadOnlyAdmin(BoundedAdmin):
-    """A list that operators look at and never change."""
+    """A read-only list."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -105,13 +117,13 @@ class ReadOnlyAdmin(BoundedAdmin):
 
 
 class PageAdmin(BoundedAdmin):
-    """A model whose objects have a page of their own, beside the form that edits them.
+    """A model whose objects have a page of their own, besides the form that changes them.
 
     `page_view` renders it; `get_urls` mounts it at `<id>/`, and the form stays at `<id>/change/`. Its `form` is a RefusableForm.
     """
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Show or save the form; what the service refuses, nothing saved, stands in the form again with what was typed."""
+        """Show or save the form. If the service refuses, nothing is saved and the form shows the errors and the entries."""
         try:
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
         except ValidationError as err:
@@ -119,7 +131,7 @@ class PageAdmin(BoundedAdmin):
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        # Django makes a class of its own for each request.
+        # Django creates a form class for each request.
         form = super().get_form(request, *args, **kwargs)
         form.refused = getattr(request, "refused", None)
         return form

@@ -1,4 +1,4 @@
-"""The files of results as downloads, and who may have them."""
+"""Results as downloads, and who may download them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,7 +26,7 @@ def may_see_rows(user: Any, job: ImportJob) -> bool:
 
 
 def rejected(job: ImportJob) -> StreamingHttpResponse:
-    return _download(results.rejected_rows(job), f"rejected-{job.file_name}")
+    return _download(results.refused_rows(job), f"rejected-{job.file_name}")
 
 
 def credentials(job: ImportJob) -> StreamingHttpResponse:

@@ -1,4 +1,4 @@
-"""The import API: ThingsBoard's bulk import, and uploads that a worker takes in."""
+"""The import API: ThingsBoard's bulk import, and uploads that a worker imports."""
 
 import io
 import logging
@@ -33,7 +33,7 @@ from imports.tasks import dispatch
 
 log = logging.getLogger(__name__)
 
-# ThingsBoard's error codes, which its clients look at.
+# ThingsBoard's error codes, which its clients evaluate.
 _THINGSBOARD_CODES = {
     HTTPStatus.UNAUTHORIZED: 10,
     HTTPStatus.FORBIDDEN: 20,
@@ -66,7 +66,7 @@ class BulkImportView(ImportApi):
 
     @extend_schema(request=BulkImportSerializer, responses=BulkImportResultSerializer)
     def post(self, request: Request) -> Response:
-        """Import a list of devices and answer once it is done. The request is that of ThingsBoard."""
+        """Import a list of devices and respond when it is done. The request is that of ThingsBoard."""
         if int(request.META.get("CONTENT_LENGTH") or 0) > settings.IMPORT_MAX_INLINE_BYTES:
             raise TooLarge
         serializer = BulkImportSerializer(data=request.data)
@@ -83,7 +83,7 @@ class BulkImportView(ImportApi):
 def _imported(request: Request, validated: dict[str, Any]) -> dict[str, Any]:
     mapping = validated["mapping"]
     _check_rights(request, update=mapping["update"])
-    # A lone surrogate has no UTF-8 form, though JSON can carry it: its row is refused when it is read.
+    # JSON may contain a lone surrogate, which has no UTF-8 form: its row is refused later.
     content = validated["file"].encode(errors="surrogatepass")
     errors: list[str] = []
     job = services.job_create(
@@ -110,7 +110,7 @@ def _imported(request: Request, validated: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(detail: Any) -> str:
-    """Return the first sentence of DRF's nested errors, with the field that it is about."""
+    """Return the first sentence of DRF's nested errors, with its field."""
     if isinstance(detail, dict):
         field, inner = next(iter(detail.items()))
         return _sentence(inner) if field in ("detail", "non_field_errors") else f"{field}: {_sentence(inner)}"
@@ -121,7 +121,7 @@ def _sentence(detail: Any) -> str:
 
 def _check_rights(request: Request, *, update: bool) -> None:
     if update and not may(request, UPDATE):
-        raise PermissionDenied("You may import new devices, but not update those that exist.")
+        raise PermissionDenied("You may import new devices, but not update existing ones.")
 
 
 class Pages(PageNumberPagination):
@@ -129,7 +129,7 @@ class Pages(PageNumberPagination):
 
 
 class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ImportJob]):
-    """Imports that a worker does: upload a list, then ask how far it is."""
+    """Imports in a worker: upload a list, then poll its progress."""
 
     queryset = ImportJob.objects.exclude(state=ImportState.DRAFT).select_related("profile", "created_by")
     serializer_class = JobSerializer
@@ -147,7 +147,7 @@ class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin,
 
     @extend_schema(request={"multipart/form-data": UploadSerializer}, responses={202: JobSerializer})
     def create(self, request: Request) -> Response:
-        """Take in a list of devices. The answer has the URL where to ask how far it is."""
+        """Upload a list of devices. The response has the URL of the import and its progress."""
         serializer = UploadSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         _check_rights(request, update=serializer.validated_data["update"])
@@ -158,7 +158,7 @@ class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     @extend_schema(request=None, responses=JobSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """Stop the import after the rows in hand. What is in stays in."""
+        """Stop the import after the current rows. Imported rows stay."""
         job = self.get_object()
         services.job_cancel(job=job)
         return Response(self.get_serializer(job).data)
@@ -169,13 +169,13 @@ class ImportViewSet(ImportApi, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         """Delete the devices that the import created and that have not provisioned since."""
         job = self.get_object()
         if not services.job_begin_undo(job=job, dispatch=dispatch):
-            raise ValidationError("Only an import that has ended can be undone, and once.")
+            raise ValidationError("Only an import that has ended can be undone, and only once.")
         return Response(self.get_serializer(job).data, HTTPStatus.ACCEPTED)
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     @action(detail=True, url_path="rejected.csv")
     def rejected(self, request: Request, pk: str) -> StreamingHttpResponse:
-        """The refused rows, each with its line and what was wrong."""
+        """The refused rows, each with line and error."""
         job = self.get_object()
         if not (downloads.uploaded(request.user, job) or may(request, REVEAL)):
             raise PermissionDenied("The rows may hold secrets, which you may not see.")
@@ -193,7 +193,7 @@ def _user(request: Request) -> User | None:
 
 
 def _uploaded(request: Request, validated: dict[str, Any]) -> ImportJob:
-    """Return a job that waits for a worker. Raises ValidationError, and then nothing was kept."""
+    """Return a queued job. Raises ValidationError and then stores nothing."""
     upload: UploadedFile[Any] = validated["file"]
     job = services.job_create(
         file_name=upload.name or "upload.csv", source=ImportSource.HTTP, user=_user(request), profile=validated.get("profile")

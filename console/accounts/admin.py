@@ -1,4 +1,4 @@
-"""Users, groups, failed logins and the log of changes, in the look of the other pages."""
+"""Users, groups, failed logins and changes, in the look of the other pages."""
 
 from axes.models import AccessAttempt
 from django.contrib import admin
@@ -7,10 +7,9 @@ from django.contrib.auth.admin import GroupAdmin as StockGroupAdmin
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from console.admin_base import BoundedAdmin, ReadOnlyAdmin
+from console.admin_base import BoundedAdmin, ReadOnlyAdmin, TitledAdmin
 from console.admin_dates import SpannedDatesAdmin
 from console.lookups import StrictLookups
 
@@ -19,7 +18,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(StrictLookups, StockUserAdmin[User], ModelAdmin):
+class UserAdmin(StrictLookups, TitledAdmin, StockUserAdmin[User]):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -27,7 +26,7 @@ class UserAdmin(StrictLookups, StockUserAdmin[User], ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(StrictLookups, StockGroupAdmin, ModelAdmin):
+class GroupAdmin(StrictLookups, TitledAdmin, StockGroupAdmin):
     pass
 
 
@@ -35,6 +34,7 @@ class GroupAdmin(StrictLookups, StockGroupAdmin, ModelAdmin):
 class FailedLoginAdmin(BoundedAdmin):
     """Deleting a row lets the user try again at once."""
 
+    list_title = "Failed logins"
     list_display = ("attempt_time", "username", "ip_address", "failures_since_start")
     fields = readonly_fields = ("attempt_time", "username", "ip_address", "user_agent", "failures_since_start")
     search_fields = ("username", "ip_address")
@@ -48,9 +48,10 @@ class FailedLoginAdmin(BoundedAdmin):
 
 @admin.register(LogEntry)
 class ChangesAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
+    list_title = "Changes"
     list_display = ("action_time", "user", "content_type", "object_repr", "get_change_message")
     list_filter = ("action_time", "action_flag", "content_type")
     list_select_related = ("user", "content_type")
     search_fields = ("object_repr", "change_message", "user__username")
-    search_help_text = "Part of an object's name, of what was done, or a user."
+    search_help_text = "Part of an object's name, of the change, or a user."
     date_hierarchy = "action_time"

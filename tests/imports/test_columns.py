@@ -31,7 +31,7 @@ def test_header_tells_what_its_column_holds(header, found):
     ("headers", "overrides", "sentence"),
     [
         (["label"], {}, "No column holds the name"),
-        (["name", "device name"], {}, "Two columns hold the same: Name."),
+        (["name", "device name"], {}, "Two columns have the same type: Name."),
         (["name", "a", "b"], {"b": Column(ColumnType.SERVER_ATTRIBUTE, "a")}, "Server attribute 'a'"),
         (["name", "a"], {"b": NAME}, "no column 'b'"),
         (["name", "a"], {"a": Column(ColumnType.TIMESERIES)}, "needs a key"),

@@ -31,7 +31,7 @@ static bool find(const struct guard *guard, struct id lookup, const struct prese
     return replica_find(guard->replica, lookup, presented->client_id, out) && password_fits(guard, out, presented->password);
 }
 
-/* protocol.md, MQTT CONNECT: client id and user name together where both were set, a user name alone by that, a client id alone
+/* docs/protocol.md, MQTT CONNECT: client id and user name together where both were set, a user name alone by that, a client id alone
    only when there is no user name. */
 static bool find_device(const struct guard *guard, const struct presented *presented, struct entry *out)
 {

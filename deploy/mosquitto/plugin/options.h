@@ -1,4 +1,4 @@
-/* The plugin_opt_... lines of mosquitto.conf, checked. docs/brokers/mosquitto.md explains each. */
+/* The plugin_opt_... lines of mosquitto.conf, checked. */
 #ifndef FIRSTLIGHT_OPTIONS_H
 #define FIRSTLIGHT_OPTIONS_H
 

@@ -31,7 +31,7 @@ static int check_without_session(struct plugin *plugin, const struct client *cli
     return MOSQ_ERR_ACL_DENIED;
 }
 
-/* Nothing is acknowledged that is dropped (protocol.md): before MQTT 5 a PUBACK has no reason, so the connection ends. A
+/* Nothing is acknowledged that is dropped (docs/protocol.md): before MQTT 5 a PUBACK has no reason, so the connection ends. A
    provisioning client is ended at once in MQTT 5 too. */
 static int refuse_publish(struct plugin *plugin, const struct client *client, struct mosquitto *mosquitto)
 {

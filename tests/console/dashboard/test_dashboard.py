@@ -47,7 +47,7 @@ def test_each_concern_is_named(key):
     assert "identity of GW-9" in texts[0]
     assert texts[1] == "sensors: 6 of 6 attempts of the last day failed."
     assert texts[2].startswith("spring of sensors expires on ")
-    assert texts[3] == "1 device pre-provisioned for more than 30 days and not seen yet."
+    assert texts[3] == "1 device pre-provisioned for more than 30 days and not provisioned yet."
 
 
 def test_chart_counts_each_attempt_in_its_hour(key):
@@ -82,5 +82,5 @@ def test_staff_without_a_group_sees_no_number(django_user_model, client, key):
 
     text = client.get(reverse("admin:index")).content.decode()
 
-    assert "You have no rights yet." in text
+    assert "You have no permissions yet." in text
     assert "fl-number" not in text

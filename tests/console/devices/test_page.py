@@ -37,7 +37,7 @@ def test_device_without_credentials_says_so_and_has_nothing_to_reveal(device):
     device.credentials.delete()
     client = client_of("Operator")
 
-    assert "None yet; it gets them when it provisions." in client.get(page(device)).content.decode()
+    assert "None yet. The device gets them when it provisions." in client.get(page(device)).content.decode()
     assert client.post(reverse("admin:devices_device_reveal", args=(device.pk,))).status_code == 404
 
 
