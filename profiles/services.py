@@ -1,4 +1,4 @@
-"""What can be done to profiles and their keys."""
+"""Services that create and change profiles and their keys."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -22,16 +22,16 @@ from profiles.models import DeviceProfile, ProvisioningKey
 MIN_SECRET_LENGTH = 16
 MAX_SECRET_LENGTH = 255
 ROTATE_CHUNK = 500
-NAME_TAKEN = "A profile of this name exists already."
+NAME_TAKEN = "A profile with this name already exists."
 
 
 @transaction.atomic
 def profile_create(
     *, name: str, strategy: str, key: str | None = None, secret: str | None = None, **fields: Any
 ) -> tuple[DeviceProfile, ProvisioningKey]:
-    """Return a new profile and its first key. Raises ValidationError, and then nothing was made.
+    """Return a new profile and its first key. Raises ValidationError and then creates nothing.
 
-    Key and secret are generated where not given.
+    Key and secret are generated if not given.
     """
     profile = DeviceProfile(name=name.strip(), strategy=strategy, **fields)
     profile.full_clean()
@@ -42,16 +42,16 @@ def profile_create(
 
 @transaction.atomic
 def profile_update(*, profile: DeviceProfile, **fields: Any) -> list[str]:
-    """Set `fields` of `profile`; return the names of those that changed. Raises ValidationError, and then none did.
+    """Set `fields` of `profile`; return the names of those that changed. Raises ValidationError and then changes nothing.
 
-    The row is locked, so that of two concurrent changes neither undoes fields that it does not name.
+    The row is locked, so that a concurrent change of other fields is not undone.
     """
     locked = DeviceProfile.objects.select_for_update().get(pk=profile.pk)
     return model_update(locked, fields, taken=NAME_TAKEN)
 
 
 def profile_delete(*, profile: DeviceProfile) -> None:
-    """Delete `profile` and its keys. Raises ValidationError while it has devices."""
+    """Delete `profile` and its keys. Raises ValidationError if it has devices."""
     try:
         profile.delete()
     except ProtectedError:
@@ -61,7 +61,7 @@ def profile_delete(*, profile: DeviceProfile) -> None:
 def key_create(
     *, profile: DeviceProfile, key: str | None = None, secret: str | None = None, label: str = "", **limits: Any
 ) -> ProvisioningKey:
-    """Return a new live key of `profile`; the others go on working. Raises ValidationError."""
+    """Return a new key of `profile`; the others keep working. Raises ValidationError."""
     errors = {
         field: problem
         for field, value in (("key", key), ("secret", secret))
@@ -77,14 +77,14 @@ def key_create(
         **limits,
     )
     made.full_clean()
-    with unique("key", "This key is in use already."):
+    with unique("key", "This key already exists."):
         made.save(force_insert=True)
     return made
 
 
 @transaction.atomic
 def key_revoke(*, key: ProvisioningKey) -> bool:
-    """End `key` at once and everywhere. Returns False when it was revoked before."""
+    """Revoke `key`, at once and everywhere. Returns False if it was revoked before."""
     revoked = ProvisioningKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
     if revoked:
         record([NewEvent(Kind.KEY_REVOKED, profile_id=key.profile_id, data={"key_id": str(key.pk)})])
@@ -92,9 +92,9 @@ def key_revoke(*, key: ProvisioningKey) -> bool:
 
 
 def key_rotate(*, key: ProvisioningKey, label: str = "") -> ProvisioningKey:
-    """Return a new key of the profile of `key`, which goes on working until it is revoked or expires.
+    """Return a new key of the profile of `key`, which keeps working until it is revoked or expires.
 
-    The new one has the old one's use limit, with no use counted yet, and no expiry.
+    The new key has the use limit of the old one, no uses yet and no expiry.
     """
     return key_create(profile=key.profile, label=label or f"after {key}"[:MAX_SECRET_LENGTH], use_limit=key.use_limit)
 
@@ -103,14 +103,14 @@ def key_rotate(*, key: ProvisioningKey, label: str = "") -> ProvisioningKey:
 def key_update(*, key: ProvisioningKey, label: str, expires_at: datetime | None, use_limit: int | None) -> list[str]:
     """Set label, expiry and use limit of `key`; return the names of those that changed.
 
-    Raises ValidationError, and then none did. Requests that were admitted before a first limit is set are not held to it.
+    Raises ValidationError and then changes nothing. A first limit does not apply to requests being processed.
     """
-    # Not no_key: devices that refer to the key are waited for, and so counted.
+    # Not no_key: waits for devices that are just being created with the key, so that they are counted.
     locked = ProvisioningKey.objects.select_for_update().get(pk=key.pk)
     values = {"label": label.strip(), "expires_at": expires_at, "use_limit": use_limit}
     changed = [name for name, value in values.items() if getattr(locked, name) != value]
     if "expires_at" in changed and not key_extend(key=locked, until=expires_at):
-        raise ValidationError({"expires_at": "The key is revoked, and that is final."})
+        raise ValidationError({"expires_at": "The key is revoked. This is final."})
     if "use_limit" in changed:
         _key_limit(locked, use_limit)
     if "label" in changed:
@@ -119,29 +119,29 @@ def key_update(*, key: ProvisioningKey, label: str, expires_at: datetime | None,
 
 
 def _key_limit(locked: ProvisioningKey, use_limit: int | None) -> None:
-    # Uses are counted only under a limit: a first one begins with the devices that there are.
+    # Uses are counted only under a limit: a first limit starts with the number of existing devices.
     uses = locked.devices.count() if locked.use_limit is None else locked.uses
     if use_limit is not None and use_limit < uses:
-        raise ValidationError({"use_limit": f"It was used {uses} times already."})
+        raise ValidationError({"use_limit": f"It was used {uses} times before."})
     ProvisioningKey.objects.filter(pk=locked.pk).update(use_limit=use_limit, uses=uses)
 
 
 def key_extend(*, key: ProvisioningKey, until: datetime | None) -> bool:
-    """Let `key` live until `until`, for ever where that is None. Returns False when it was revoked: revoking is final.
+    """Let `key` expire at `until`, never if that is None. Returns False if it was revoked, which is final.
 
-    Raises ValidationError for a time that has passed.
+    Raises ValidationError if `until` is in the past.
     """
     if until is not None and until <= timezone.now():
-        raise ValidationError({"expires_at": "That time has passed."})
+        raise ValidationError({"expires_at": "This time is in the past."})
     return ProvisioningKey.objects.filter(pk=key.pk, revoked_at=None).update(expires_at=until) == 1
 
 
 def secret_problem(value: str) -> str:
-    """Return what is wrong with `value` as a key or secret, "" when nothing is."""
+    """Return what is wrong with `value` as a key or secret, "" if nothing."""
     if not MIN_SECRET_LENGTH <= len(value) <= MAX_SECRET_LENGTH:
         return f"It needs {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} characters."
     if has_control_characters(value) or value != value.strip():
-        return "It must have no control characters, and no blanks around it."
+        return "Control characters and leading or trailing blanks are not allowed."
     return ""
 
 
