@@ -75,7 +75,7 @@ def authorize(broker: Broker, connect: BrokerConnect, action: Action, topic: str
 
 
 def is_provisioning(client_id: str, username: str) -> bool:
-    """Return whether a client connects in order to provision (protocol.md, *MQTT*)."""
+    """Return whether a client connects in order to provision (docs/protocol.md, *MQTT*)."""
     return RESERVED_NAME in (username, client_id)
 
 

@@ -1,6 +1,6 @@
 """Which topics a client may use on the operator's broker: one rule, whatever the broker.
 
-Source: protocol.md, *MQTT* and *With the credentials afterwards*.
+Source: docs/protocol.md, *MQTT* and *With the credentials afterwards*.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What operators do to devices, one or many: each action asks once, calls one service, and is logged."""
+"""Actions on one or many devices. Each asks for confirmation, calls one service and is logged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class MoveForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class DeviceAction:
-    """One action: `asks` is the question with {devices} in it, `consequence` what the operator should know before."""
+    """One action: `asks` is the question with {devices} in it, `consequence` explains what will happen."""
 
     name: str
     label: str
@@ -72,7 +72,7 @@ ACTIONS = (
         "Re-issue credentials",
         "key",
         "Re-issue the credentials of {devices}?",
-        "Each gets a new access token. What it uses now stops working at once, so it is cut off until it has the new one.",
+        "Each gets a new access token. Its current credentials stop working at once, so it is offline until it has the token.",
         "Credentials re-issued",
         bulk_services.devices_reissue_credentials,
         danger=True,
@@ -92,7 +92,7 @@ ACTIONS = (
         "Unblock",
         "check_circle",
         "Unblock {devices}?",
-        "Each may provision and authenticate again, with the credentials that it has.",
+        "Each may provision and authenticate again, with its current credentials.",
         "Unblocked",
         bulk_services.devices_unblock,
     ),
@@ -101,7 +101,7 @@ ACTIONS = (
         "Move to profile",
         "drive_file_move",
         "Move {devices} to another profile?",
-        "Credentials, state and attributes stay. A pre-provisioned device then needs a provision key of the new profile.",
+        "Credentials, state and attributes stay. A pre-provisioned device then needs a key of the new profile.",
         "Moved to another profile",
         bulk_services.devices_move,
         form_class=MoveForm,
@@ -111,7 +111,7 @@ ACTIONS = (
         "Delete",
         "delete",
         "Delete {devices}?",
-        "Credentials, attributes and telemetry go with it; this cannot be undone. Attempts stay in the log.",
+        "Credentials, attributes and telemetry are deleted, too. This cannot be undone. Attempts stay in the log.",
         "Deleted",
         bulk_services.devices_delete,
         permission="devices.delete_device",
@@ -150,10 +150,10 @@ def confirm_or_run(
 
 
 def run(request: HttpRequest, devices: QuerySet[Device], action: DeviceAction, **arguments: Any) -> int:
-    """Run `action` and log it, both or neither. Returns the number of devices that it changed."""
+    """Run `action` and log it, both or neither. Returns the number of changed devices."""
     sentence = f"{action.done}: {arguments['profile']}." if "profile" in arguments else f"{action.done}."
     with transaction.atomic():
-        # Logged first: afterwards they may not match the list's filter any more, or not exist.
+        # Logged first: afterwards they may not exist, or no longer match the filter of the list.
         log_changes(request, devices.select_related(None).only("pk", "name").iterator(LOGGED_AT_ONCE), sentence, action.flag)
         changed = action.service(devices=devices, **arguments)
     messages.success(request, f"{sentence[:-1]}: {counted(changed)}.")

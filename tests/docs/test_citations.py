@@ -31,7 +31,9 @@ def text_files() -> list[Path]:
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.splitlines()
-    files = [ROOT / name for name in listed if not name.endswith((".png", ".woff2", ".min.js")) and "vendor/" not in name]
+    files = [
+        ROOT / name for name in listed if not name.endswith((".png", ".woff2", ".min.js", ".json")) and "vendor/" not in name
+    ]
     return [path for path in files if path.is_file() and not path.is_symlink()]
 
 
