@@ -25,7 +25,7 @@ def profile(monkeypatch):
 
 
 def told_at_its_field(response):
-    return response.status_code == 200 and "exists already" in str(response.context["adminform"].form.errors["name"])
+    return response.status_code == 200 and "already exists" in str(response.context["adminform"].form.errors["name"])
 
 
 def test_name_of_a_new_device_taken_meanwhile_is_told_at_its_field(profile):

@@ -176,7 +176,7 @@ def test_dry_run_shows_rows_and_can_then_be_imported():
     assert not services.job_queue(job=job, dry_run=False, dispatch=lambda _: None), "it is done"
 
 
-def test_refused_rows_can_be_mended_and_imported_again():
+def test_refused_rows_can_be_corrected_and_imported_again():
     profile = make_profile()
     job = make_job("name;token;note\nX1;t1;=1+1\n;t2;-7\nX3;t1;'=x\nX4;t4\n", profile=profile)
     services.job_run(job=job)
@@ -187,7 +187,7 @@ def test_refused_rows_can_be_mended_and_imported_again():
         "name;token;note;line;error",
         ";t2;-7;3;name: The row has no name.",
         "X3;t1;''=x;4;token: The credentials belong to device 'X1'.",
-        "X4;t4;;5;The row has too few fields: 2 in place of 3.",
+        "X4;t4;;5;The row has too few fields: 2 instead of 3.",
     ]
     again = make_job(text.replace(";t2", "X2;t2", 1).replace("X3;t1", "X3;t3"), profile=profile)
     services.job_run(job=again)
