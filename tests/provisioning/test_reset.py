@@ -1,4 +1,4 @@
-"""After a reset nobody who has learned the old credentials shares the new ones with the device (docs/protocol.md, *Reset*)."""
+"""After a reset nobody who has learned the old credentials shares the new ones with the device (docs/protocol.md, *Reset and replace*)."""
 
 import pytest
 
