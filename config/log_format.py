@@ -1,4 +1,4 @@
-"""How log lines look: one JSON object each for machines, readable ones for people. The same in every process."""
+"""The format of log lines: JSON objects for machines, or readable text. The same in every process."""
 
 import logging
 import re
@@ -7,10 +7,10 @@ from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 
-# Django hangs the whole request on some records; its text has the path, and a device's path has its token.
+# Django attaches the request to some records. Its text contains the path, and a device's path contains its token.
 _NEVER_LOGGED = ("request", "response")
 
-# docs/protocol.md, *With the credentials afterwards*: the token stands in the path. It may have slashes and blanks.
+# docs/protocol.md, *With the credentials afterwards*: the path contains the token, which may have slashes and blanks.
 _DEVICE_PATH = re.compile(r'(/api/v1/)(?!provision(?:[\s"?]|$))(?:.+(/(?:telemetry|attributes)\b)|[^\s"]+)', re.DOTALL)
 
 

@@ -1,8 +1,8 @@
-"""Settings, all from the environment.
+"""Settings, all from environment variables.
 
-`FIRSTLIGHT_ENV=production` refuses to start on an unsafe value. Everything else has a default that
-suits one machine: SQLite, embedded MQTT broker, and secrets made once, all below `FIRSTLIGHT_DATA`.
-A secret may also be given as a file: `SECRET_KEY_FILE=/run/secrets/key` stands for `SECRET_KEY`.
+With `FIRSTLIGHT_ENV=production` an unsafe value stops the start. Otherwise the defaults are for one machine: SQLite,
+the embedded MQTT broker, and secrets that are generated once, all below `FIRSTLIGHT_DATA`. A secret may also be given
+as a file: `SECRET_KEY_FILE=/run/secrets/key` sets `SECRET_KEY`.
 """
 
 import logging
@@ -38,7 +38,7 @@ env = _Env()
 
 _ENVIRONMENT = env.str("FIRSTLIGHT_ENV", default="laptop")
 if _ENVIRONMENT not in ("laptop", "production"):
-    # A typing error must not start a production system with the defaults of a laptop.
+    # A typo must not start a production system with the defaults of a laptop.
     raise ImproperlyConfigured("FIRSTLIGHT_ENV is neither 'laptop' nor 'production'.")
 PRODUCTION = _ENVIRONMENT == "production"
 DATA_DIR = Path(env.str("FIRSTLIGHT_DATA", default=str(BASE_DIR / "var"))).resolve()
@@ -49,9 +49,9 @@ _OWN_SECRETS = ("SECRET_KEY", "ENCRYPTION_KEYS", "LOOKUP_KEY", "MQTT_BRIDGE_PASS
 
 
 def _secret(name: str) -> str:
-    """Return the variable `name`, or what the file `{name}_FILE` holds; empty when neither is set.
+    """Return the variable `name`, or the content of the file `{name}_FILE`; "" if neither is set.
 
-    Not by `env.str`: it would take a value that begins with $ for the name of another variable.
+    Without `env.str`, which treats a value that begins with $ as the name of another variable.
     """
     try:
         return Secret(env.ENVIRON.get(name, "").strip())
@@ -65,7 +65,9 @@ def _secrets() -> dict[str, str]:
     if PRODUCTION:
         needed = [name for name in missing if name != "MQTT_BRIDGE_PASSWORD"]
         if needed:
-            raise ImproperlyConfigured(f"{needed[0]} is not set. Production needs it; docs/operations.md says how to make one.")
+            raise ImproperlyConfigured(
+                f"{needed[0]} is not set. Production needs it; docs/operations.md describes how to generate it."
+            )
         return given
     if missing:
         made = secret_store.load_or_create(DATA_DIR)
@@ -85,11 +87,11 @@ LOOKUP_KEY = _own["LOOKUP_KEY"]
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-# How many proxies of ours stand in front: the client's address is then that many entries from the end of X-Forwarded-For.
+# Number of our proxies in front: the client's address is that many entries from the end of X-Forwarded-For.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 if PRODUCTION and DEBUG:
-    raise ImproperlyConfigured("DEBUG is on. It shows secrets to strangers; production runs without it.")
+    raise ImproperlyConfigured("DEBUG is on. It shows secrets to strangers and is not allowed in production.")
 if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS is not set. Name the hosts under which devices and operators reach this server.")
 if PRODUCTION and "*" in ALLOWED_HOSTS:
@@ -111,7 +113,7 @@ for _number, _key in enumerate(ENCRYPTION_KEYS, start=1):
         ) from None
 
 INSTALLED_APPS = [
-    "console",  # before unfold and the admin, whose templates and static files it changes
+    "console",  # before unfold and the admin, since it overrides their templates and static files
     "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
@@ -139,7 +141,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "transports.http.middleware.DeviceRequests",  # the rest is for people
+    "transports.http.middleware.DeviceRequests",  # the rest is for pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -178,8 +180,8 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Static files are served from the apps themselves, so that no collectstatic is needed. Who wants a web server in
-# front to serve them names a folder here and runs collectstatic.
+# Static files are served from the apps themselves, so collectstatic is not needed. To have a web server in front serve
+# them, name a folder here and run collectstatic.
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
 WHITENOISE_USE_FINDERS = True
 
@@ -195,17 +197,17 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Database ------------------------------------------------------------------------------------
 
 _SQLITE_OPTIONS = {
-    # IMMEDIATE: a transaction that will write takes the write lock at its start, so it never fails half-way with SQLITE_BUSY.
+    # IMMEDIATE: a transaction takes the write lock at its start, so it never fails half-way with SQLITE_BUSY.
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    # FULL: a reply that was sent survives a power cut. Group commit pays for it once per batch.
+    # FULL: rows whose reply was sent survive a power cut. The group commit pays for it once per batch.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
 }
 _POSTGRES_OPTIONS = {
-    # Statements are planned once per connection. Off behind a pooler that hands transactions to any connection.
+    # Statements are planned once per connection. Must be off behind a pooler in transaction mode.
     "prepare_threshold": 1 if env.bool("DATABASE_PREPARED", default=True) else None,
     "connect_timeout": 5,
-    # A server whose machine is gone says nothing; without these a batch would wait for it for a quarter of an hour.
+    # A server whose machine failed sends nothing; without these a batch would wait a quarter of an hour for it.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -219,7 +221,7 @@ def _database() -> dict[str, Any]:
     scheme = url.partition(":")[0]
     postgres = scheme in ("postgres", "postgresql")
     try:
-        # Not to be asked about other schemes: it would warn with the whole URL, password included.
+        # Not called for other schemes: it would log a warning with the whole URL, password included.
         config: dict[str, Any] = env.db_url_config(url) if postgres or scheme == "sqlite" else {}
         config["PASSWORD"] = Secret(config["PASSWORD"])
     except (KeyError, ValueError):
@@ -266,12 +268,12 @@ CELERY_BEAT_SCHEDULE = {
 
 # Largest request body on any transport, bytes (docs/protocol.md: 413 and 4.13 above it).
 MAX_REQUEST_BYTES = 64 * 1024
-# Requests with a wrong key or secret that one source, or all sources together for one key, may send in a minute.
+# Requests per minute with a wrong key or secret: from one source, and from all sources for one key.
 GUESSES_PER_SOURCE = env.int("GUESSES_PER_SOURCE", default=120)
 GUESSES_PER_KEY = env.int("GUESSES_PER_KEY", default=600)
 # Telemetry keys, and client attributes, that one device may have.
 MAX_KEYS_PER_DEVICE = env.int("MAX_KEYS_PER_DEVICE", default=1_000)
-# Days for which provision attempts are kept.
+# How many days provision attempts are kept.
 ATTEMPTS_KEPT_DAYS = env.int("ATTEMPTS_KEPT_DAYS", default=90)
 
 # Days for which events are kept for a reader that has stopped (docs/events.md).
@@ -292,39 +294,39 @@ COAP_PORT = env.int("COAP_PORT", default=5683)
 MQTT_HOST = env.str("MQTT_HOST", default="127.0.0.1")
 MQTT_PORT = env.int("MQTT_PORT", default=1883)
 
-# Without MQTT_BROKER_URL the bridge talks to the embedded broker, as user `bridge`.
+# Without MQTT_BROKER_URL the bridge connects to the embedded broker, as user `bridge`.
 MQTT_BROKER_URL = _secret("MQTT_BROKER_URL")
 MQTT_EMBEDDED_BROKER = not MQTT_BROKER_URL
 MQTT_BRIDGE_USERNAME = "bridge"
 MQTT_BRIDGE_PASSWORD = _own["MQTT_BRIDGE_PASSWORD"]
-# The password may stand in MQTT_BROKER_URL, here, or in the file MQTT_BROKER_PASSWORD_FILE.
+# The password may be in MQTT_BROKER_URL, here, or in the file MQTT_BROKER_PASSWORD_FILE.
 MQTT_BROKER_PASSWORD = _secret("MQTT_BROKER_PASSWORD")
-# Where devices reach that broker, when it is not where the bridge does, e.g. mqtt://127.0.0.1:1883.
+# Where devices reach the broker, if it differs from where the bridge does, e.g. mqtt://127.0.0.1:1883.
 MQTT_DEVICE_URL = env.str("MQTT_DEVICE_URL", default="").strip()
-# For mqtts://: the CA that signed the broker's certificate (default: those of the system), and the bridge's own certificate.
+# For mqtts://: the CA of the broker's certificate (default: the system's CAs), and the bridge's own certificate.
 MQTT_CA_FILE = env.str("MQTT_CA_FILE", default="").strip()
 MQTT_CERT_FILE = env.str("MQTT_CERT_FILE", default="").strip()
 MQTT_KEY_FILE = env.str("MQTT_KEY_FILE", default="").strip()
-# Requests that may be on their way to one bridge at a time; the broker's limits must fit (docs/mqtt.md).
+# Requests that may be on their way to one bridge; must fit the limits of the broker (docs/mqtt.md).
 MQTT_WINDOW = env.int("MQTT_WINDOW", default=200)
-# Seconds for which the broker keeps requests for a bridge that is away. What is older nobody waits for any more.
+# How many seconds the broker keeps requests for a bridge that is offline. No device waits longer.
 MQTT_SESSION_EXPIRY_S = env.int("MQTT_SESSION_EXPIRY_S", default=600)
 MQTT_REQUEST_TOPIC = env.str("MQTT_REQUEST_TOPIC", default="/provision/request/{client_id}")
 MQTT_RESPONSE_TOPIC = env.str("MQTT_RESPONSE_TOPIC", default="/provision/response/{client_id}")
-# The embedded broker: connections at most, and seconds after which it closes that of a client that provisions and asks nothing.
+# The embedded broker: maximum number of connections, and seconds until an idle provisioning session is closed.
 MQTT_MAX_CONNECTIONS = env.int("MQTT_MAX_CONNECTIONS", default=10_000)
 MQTT_PROVISION_IDLE_S = env.int("MQTT_PROVISION_IDLE_S", default=300)
 # Answer unmodified firmware on the shared response topic of a broker that does not keep replies apart:
-# every device subscribed there at that moment sees the reply. For a bench or a single production line.
+# every device subscribed there at that moment sees the reply. For a test bench or a single production line.
 MQTT_ALLOW_SHARED_RESPONSES = env.bool("MQTT_ALLOW_SHARED_RESPONSES", default=False)
 
 # Where the brokers that ask us who may connect reach this installation, e.g. https://firstlight.example.com.
 BROKERS_URL = env.str("BROKERS_URL", default="").strip()
 
-# The processes that /readyz asks for, e.g. `mqtt_bridge,tasks` where nobody uses CoAP. Empty: all that there are.
+# Processes that /readyz requires, e.g. `mqtt_bridge,tasks` without CoAP. Empty: all.
 NEEDED_PROCESSES: list[str] = env.list("NEEDED_PROCESSES", default=[])
 if unknown := set(NEEDED_PROCESSES) - {"mqtt_broker", "mqtt_bridge", "coap", "tasks"}:
-    raise ImproperlyConfigured(f"NEEDED_PROCESSES: there is no process '{min(unknown)}'.")
+    raise ImproperlyConfigured(f"NEEDED_PROCESSES: unknown process '{min(unknown)}'.")
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -338,7 +340,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Firstlight",
-    "DESCRIPTION": "Management of devices. What devices themselves call is described in docs/.",
+    "DESCRIPTION": "Management of devices. The requests of devices are described in docs/protocol.md.",
     "VERSION": "1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
@@ -371,7 +373,7 @@ AXES_USERNAME_CALLABLE = "console.accounts.failed_logins.kept_username"
 AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]
 AXES_CLIENT_IP_CALLABLE = "transports.http.addresses.client_address"
 AXES_LOCKOUT_TEMPLATE = "admin/locked_out.html"
-AXES_ENABLE_ADMIN = False  # console/admin.py has a page in the look of the others
+AXES_ENABLE_ADMIN = False  # has a page of its own in console/accounts/admin.py
 AXES_VERBOSE = False
 if PRODUCTION:
     SESSION_COOKIE_SECURE = True
@@ -383,19 +385,19 @@ if PRODUCTION:
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
-# The proxy in front redirects browsers to HTTPS. We do not: devices without TLS would follow no redirect of a POST.
+# The proxy in front redirects browsers to HTTPS. We do not: devices do not follow redirects of a POST.
 SILENCED_SYSTEM_CHECKS = ["security.W008"]
 
 # --- Metrics -------------------------------------------------------------------------------------
 
-# Who shows this token at /metrics of the web process sees its numbers (`Authorization: Bearer …`). Empty: there is no /metrics.
+# GET /metrics of the web process requires `Authorization: Bearer` with this token. Empty: no /metrics.
 METRICS_TOKEN = _secret("METRICS_TOKEN")
 if METRICS_TOKEN and len(METRICS_TOKEN) < 20:
     raise ImproperlyConfigured("METRICS_TOKEN is too short: it needs 20 characters or more.")
-# The other processes have no web server of their own: each serves its numbers here, without a token, when the port is set.
+# The other processes have no web server: each serves its metrics here, without a token, if the port is set.
 METRICS_HOST = env.str("METRICS_HOST", default="127.0.0.1")
 METRICS_PORT = env.int("METRICS_PORT", default=0)
-# Where the worker processes of one web server share their numbers; a folder that no other web server uses.
+# Where the worker processes of one web server share their metrics; a folder that no other web server uses.
 METRICS_DIR = env.str("METRICS_DIR", default=str(DATA_DIR / "metrics"))
 
 # --- Logging -------------------------------------------------------------------------------------
@@ -404,5 +406,5 @@ LOG_FORMAT = env.str("LOG_FORMAT", default="json" if PRODUCTION else "line")
 if LOG_FORMAT not in ("json", "line"):
     raise ImproperlyConfigured("LOG_FORMAT must be json or line.")
 LOGGING = logging_config(as_json=LOG_FORMAT == "json", level=env.str("LOG_LEVEL", default="INFO").upper())
-# Python's warnings become log lines too.
+# Python's warnings become log lines, too.
 logging.captureWarnings(True)

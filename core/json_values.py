@@ -1,4 +1,4 @@
-"""What a JSON column can hold, on any database."""
+"""Which JSON values a column can store, on any database."""
 
 import math
 import re
@@ -11,15 +11,15 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def json_problem(value: Any, depth: int = 0) -> str:
-    """Return why `value`, from a JSON document, cannot be stored; "" when it can.
+    """Return why `value`, from a JSON document, cannot be stored; "" if it can.
 
-    NUL and lone surrogates have no place in PostgreSQL's jsonb (its manual, 8.14), and NaN none in JSON (RFC 8259 section 6).
+    PostgreSQL's jsonb cannot hold NUL or lone surrogates (its manual, 8.14), and JSON has no NaN (RFC 8259 section 6).
     """
     if depth > MAX_DEPTH:
         return "The value is nested too deeply."
     match value:
         case str():
-            return "A text has NUL or half a surrogate pair." if _UNSTORABLE.search(value) else ""
+            return "A text contains NUL or half a surrogate pair." if _UNSTORABLE.search(value) else ""
         case float():
             return "" if math.isfinite(value) else NOT_FINITE
         case dict():
@@ -32,5 +32,5 @@ def json_problem(value: Any, depth: int = 0) -> str:
 
 
 def no_constant(name: str) -> NoReturn:
-    """Raise ValueError for NaN and the infinities, which Python's parser reads and JSON lacks (RFC 8259 section 6)."""
+    """Raise ValueError for NaN and infinities, which Python's parser accepts and JSON does not have (RFC 8259 section 6)."""
     raise ValueError(f"{name} is not a JSON value.")

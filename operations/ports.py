@@ -14,7 +14,7 @@ BACKLOG = 2048
 
 
 class PortUnusable(Exception):
-    """A port cannot be listened on. The text is one sentence that names the port and its setting."""
+    """Listening on a port is not possible. The text is one sentence that names the port and its setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def needed_ports() -> list[Port]:
 
 
 def require_free_ports() -> None:
-    """Raise PortUnusable when one of the needed ports is in use or not ours to take."""
-    with ExitStack() as held:  # all at once, so that two settings with the same number are found too
+    """Raise PortUnusable if one of the needed ports is in use or not permitted."""
+    with ExitStack() as held:  # all at once, so that two settings with the same number are found, too
         for port in needed_ports():
             held.enter_context(listen(port))
 
@@ -53,7 +53,7 @@ def listen(port: Port) -> socket.socket:
         listener = socket.socket(family, port.kind)
         try:
             if port.kind == socket.SOCK_STREAM:
-                # Connections of an earlier run that are still in TIME_WAIT do not count. On UDP the option would share the port.
+                # Ignores connections of an earlier run in TIME_WAIT. On UDP the option would share the port.
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((address[0], port.number, *address[2:]))
             if port.kind == socket.SOCK_STREAM:

@@ -10,9 +10,9 @@ from typing import Any
 from core.json_values import json_problem, no_constant
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# Spreadsheets write them in capitals.
+# Spreadsheets write them in upper case.
 _WORDS = {"true": True, "false": False}
-# Beyond it a number is a serial number, and text is the only form that keeps it.
+# A longer number is a serial number, which only text preserves.
 MAX_NUMBER_LENGTH = 40
 
 Scalar = str | int | float | bool
@@ -22,14 +22,14 @@ Value = Scalar | dict[str, Any] | list[Any]
 def cast(text: str) -> Value:
     """Return `text` as a JSON number, true, false, object or array where it is one, else as it stands.
 
-    007 and +1 are no JSON numbers, so they stay texts. Source: RFC 8259 section 6.
+    007 and +1 are not JSON numbers, so they stay text (RFC 8259 section 6).
     """
     if text.startswith(("{", "[")):
         return _cast_container(text)
     return _cast_short(text) if len(text) <= MAX_NUMBER_LENGTH else text
 
 
-# The values of a list repeat: a batch, a date, a firmware version. Short ones alone, so the memory is bounded.
+# Values in a list repeat: a batch, a date, a firmware version. Only short ones are cached, so memory is bounded.
 @lru_cache(maxsize=8192)
 def _cast_short(text: str) -> Scalar:
     if _NUMBER.fullmatch(text):
@@ -47,7 +47,7 @@ def _cast_container(text: str) -> Value:
 
 
 def as_json(value: Any) -> str:
-    """Return `value` as JSON text. A text and an integer take a short cut, as most values are one."""
+    """Return `value` as JSON text. Most values are text or an integer, so these have a shortcut."""
     kind = type(value)
     if kind is str:
         return encode_basestring_ascii(value)

@@ -1,4 +1,4 @@
-"""After a reset nobody who has learned the old credentials shares the new ones with the device (docs/protocol.md, *Reset and replace*)."""
+"""After a reset, whoever knows the old credentials has no access to the new ones (docs/protocol.md, *Reset and replace*)."""
 
 import pytest
 

@@ -13,7 +13,7 @@ from transports.codecs.base import MalformedRequest, NotThisFormat, failure_text
 LWM2M = "LWM2M_CREDENTIALS"
 
 
-# protocol.md, *Response*, Size: what firmware with small buffers needs and can take.
+# docs/protocol.md, *Response*, Size: what firmware with small buffers needs and can take.
 ESSENTIAL_FIELDS = 3
 MAX_FIELDS = 8
 
