@@ -50,7 +50,6 @@ class Broker(models.Model):
 
     class Meta:
         ordering = ("name",)
-        permissions = (("reveal_broker", "Can see the configuration and secret of a broker"),)
         constraints = (
             models.CheckConstraint(condition=Q(kind__in=BrokerKind.values), name="broker_kind_known"),
             models.CheckConstraint(condition=~Q(name=""), name="broker_name_not_empty"),

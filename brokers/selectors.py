@@ -1,10 +1,17 @@
 """Questions about brokers."""
 
-from django.conf import settings
+from datetime import datetime, timedelta
 
+from django.conf import settings
+from django.utils import timezone
+
+from brokers.choices import BrokerKind
 from brokers.models import Broker
 
 ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
+
+# A broker asks when devices connect. The plugin for Mosquitto (True) polls all the time.
+SILENT_AFTER = {False: timedelta(hours=24), True: timedelta(minutes=5)}
 
 
 def own_url() -> str:
@@ -18,3 +25,17 @@ def own_url() -> str:
 def calls_url(broker: Broker, base: str = "") -> str:
     """Return the address below which `broker` makes its calls. `base`: another address of this installation."""
     return f"{base.rstrip('/') or own_url()}/api/brokers/{broker.pk}"
+
+
+def state_of(broker: Broker, now: datetime | None = None) -> str:
+    """Return "admits anyone", "silent" or "asks"."""
+    if broker.admits_anyone:
+        return "admits anyone"
+    last = broker.last_asked_at or broker.created_at
+    return "silent" if last < (now or timezone.now()) - SILENT_AFTER[broker.kind == BrokerKind.MOSQUITTO] else "asks"
+
+
+def brokers_in_trouble(now: datetime) -> list[tuple[Broker, str]]:
+    """Return the brokers that admit anyone, and those that have not asked for long, with their states."""
+    rows = [(broker, state_of(broker, now)) for broker in Broker.objects.defer("secret", "management_password")]
+    return sorted(((broker, state) for broker, state in rows if state != "asks"), key=lambda row: row[1])

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from brokers import ending
+from brokers.checks import check
 from brokers.models import Broker
 
 
@@ -20,3 +21,10 @@ def end_sessions() -> None:
 def prune_brokers() -> None:
     """Forget old kicks and sessions."""
     ending.prune()
+
+
+@shared_task
+def check_brokers() -> None:
+    """Find out which brokers let anybody in."""
+    for broker in Broker.objects.exclude(mqtt_url="").defer("secret", "management_password"):
+        check(broker)

@@ -260,6 +260,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune-attempts": {"task": "provisioning.tasks.prune_attempts", "schedule": 3600.0},
     # Expires: what waited for a worker that was away needs to be done once only.
     "end-sessions": {"task": "brokers.tasks.end_sessions", "schedule": 1.0, "options": {"expires": 5}},
+    "check-brokers": {"task": "brokers.tasks.check_brokers", "schedule": 600.0, "options": {"expires": 600}},
     "prune-brokers": {"task": "brokers.tasks.prune_brokers", "schedule": 86_400.0},
     "prune-events": {"task": "events.tasks.prune_events", "schedule": 3600.0},
 }

@@ -5,6 +5,7 @@ from django.contrib import admin
 from console.accounts import admin as accounts
 from console.accounts import tokens
 from console.attempts import admin as attempts
+from console.brokers import admin as brokers
 from console.devices import admin as devices
 from console.imports import admin as imports
 from console.operations import admin as operations
@@ -12,4 +13,4 @@ from console.profiles import admin as profiles
 
 admin.site.index_title = "Dashboard"
 
-__all__ = ["accounts", "attempts", "devices", "imports", "operations", "profiles", "tokens"]
+__all__ = ["accounts", "attempts", "brokers", "devices", "imports", "operations", "profiles", "tokens"]

@@ -32,6 +32,7 @@ UNFOLD = {
                     {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")},
                     _page("Device profiles", "tune", "profiles_deviceprofile", "profiles.view_deviceprofile"),
                     _page("Devices", "sensors", "devices_device", "devices.view_device"),
+                    _page("Brokers", "hub", "brokers_broker", "brokers.view_broker"),
                     _page("Imports", "upload_file", "imports_importjob", "devices.add_device"),
                     _page("Provision attempts", "history", "provisioning_provisionattempt", "provisioning.view_provisionattempt"),
                 ]

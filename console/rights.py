@@ -14,6 +14,7 @@ _VIEW = (
     "provisioning.view_provisionattempt",
     "provisioning.view_rejectedrequest",
     "operations.view_heartbeat",
+    "brokers.view_broker",
 )
 # Daily work: devices, their credentials, a profile's rules. Keys and users belong to the administrator.
 _OPERATE = (
@@ -34,6 +35,9 @@ _ADMINISTER = (
     "profiles.change_provisioningkey",
     "profiles.delete_provisioningkey",
     "profiles.reveal_provisioningkey",
+    "brokers.add_broker",
+    "brokers.change_broker",
+    "brokers.delete_broker",
     *(f"auth.{verb}_{model}" for model in ("user", "group") for verb in ("view", "add", "change", "delete")),
     "axes.view_accessattempt",
     "axes.delete_accessattempt",

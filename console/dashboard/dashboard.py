@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from brokers.selectors import brokers_in_trouble
 from console.dashboard.chart import attempts_chart
 from console.devices.actions import counted
 from console.devices.page import STATE_COLOURS
@@ -22,6 +23,10 @@ DAY = timedelta(days=1)
 KEYS_END_SOON = timedelta(days=14)
 LONG_WAIT = timedelta(days=30)
 SHOWN = 8
+_BROKER_TROUBLE = {
+    "admits anyone": "The broker {} lets in a client with made-up credentials.",
+    "silent": "The broker {} has not asked for a long time.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,10 @@ def concerns(now: datetime) -> list[Concern]:
             grave=True,
         )
         for row in failing_profiles(now - DAY)[:SHOWN]
+    ]
+    found += [
+        Concern(_BROKER_TROUBLE[state].format(broker), reverse("admin:brokers_broker_page", args=(broker.pk,)), grave=True)
+        for broker, state in brokers_in_trouble(now)[:SHOWN]
     ]
     found += [
         Concern(

@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
         ("admin", "0003_logentry_add_action_flag_choices"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("axes", "0010_accessattemptexpiration"),
+        ("brokers", "0001_initial"),
         ("contenttypes", "0002_remove_content_type_name"),
         ("devices", "0001_initial"),
         ("profiles", "0001_initial"),

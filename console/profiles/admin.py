@@ -39,6 +39,7 @@ EDITED = (
     "name_pattern",
     "min_token_length",
     "retry_window_s",
+    "topic_pattern",
     "default_attributes",
 )
 
@@ -85,6 +86,7 @@ class DeviceProfileAdmin(PageAdmin):
                     "name_pattern",
                     "min_token_length",
                     "retry_window_s",
+                    "topic_pattern",
                 )
             },
         ),

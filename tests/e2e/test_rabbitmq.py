@@ -59,7 +59,14 @@ def site(tmp_path: Path) -> Iterator[tuple[Web, RabbitMQ, dict[str, str]]]:
     rabbit = RabbitMQ(tmp_path / "rabbitmq")
     web = Web(tmp_path / "web")
     try:
-        options = ["--management-url", rabbit.management_url, "--management-user", "admin"]
+        options = [
+            "--mqtt-url",
+            f"mqtt://127.0.0.1:{rabbit.mqtt_port}",
+            "--management-url",
+            rabbit.management_url,
+            "--management-user",
+            "admin",
+        ]
         made = manage(
             web.environment,
             *("create_broker", "rabbit", "--kind", "rabbitmq", "--url", f"http://127.0.0.1:{web.port}", "--json"),
@@ -128,12 +135,17 @@ def test_devices_live_on_a_rabbitmq_that_asks_firstlight(site: tuple[Web, Rabbit
         # Blocked: cut off, and it stays out.
         manage(web.environment, "block_device", "d2")
         end_sessions = "from brokers.tasks import end_sessions; end_sessions()"
-        wait_for(
-            lambda: manage(web.environment, "shell", "-v", "0", "-c", end_sessions) is not None and other.gone, "the kick", WAIT_S
-        )
+        manage(web.environment, "shell", "-v", "0", "-c", end_sessions)
+        wait_for(lambda: other.gone, "the kick", WAIT_S)
         assert not Client(rabbit.mqtt_port, "d2-client", tokens[1]).connected
         kick = "from brokers.models import *; print(BrokerKick.objects.get(done_at__isnull=False).client_id)"
         assert manage(web.environment, "shell", "-v", "0", "-c", kick).split()[-1] == "d2-client"
     finally:
         bridge.kill()
+    rehearsal = (
+        "from brokers.models import Broker; from console.brokers.rehearsal import rehearse; "
+        "print(*rehearse(Broker.objects.get()), sep=chr(10))"
+    )
+    findings = manage(web.environment, "shell", "-v", "0", "-c", rehearsal)
+    assert findings.count("passed=True") == 4, findings
     assert not any(secret in bridge.output() for secret in (broker["secret"], profile["secret"], *tokens))
