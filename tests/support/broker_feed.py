@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 SECRET = "a-secret-of-the-tests"
+PROFILE = f"p 1 {uuid.NAMESPACE_OID.hex} Sensors plant/{{device_name}}/#\n"
 BROKER = "11111111-2222-3333-4444-555555555555"
 
 
@@ -49,7 +50,7 @@ class FeedDevice:
     @property
     def line(self) -> str:
         password = digest("password", self.key, self.password) if self.password else "-"
-        return f"+ {self.key} {'g' if self.gateway else '-'} 0 {self.lookup} {password} {self.name}\n"
+        return f"+ {self.key} {'g' if self.gateway else '-'} 1 {self.lookup} {password} {self.name}\n"
 
 
 class FeedServer:
@@ -115,7 +116,7 @@ class FeedServer:
             self.snapshots += 1
             lines = [device.line for device in self.devices.values()]
             cursor = str(len(self.events))
-        return [f"firstlight 1 {self.epoch} {cursor} {len(lines)}\n", "p 0 Sensors\n", *lines, f"end {cursor}\n"]
+        return [f"firstlight 1 {self.epoch} {cursor} {len(lines)}\n", PROFILE, *lines, f"end {cursor}\n"]
 
     def changes(self, epoch: str, cursor: int, wait_s: float) -> list[str] | None:
         """Return lines, None when the position is not known."""
@@ -123,7 +124,7 @@ class FeedServer:
             self._changed.wait_for(lambda: self._has_news(epoch, cursor), wait_s)
             if epoch != self.epoch or cursor > len(self.events):
                 return None
-            return [*self.events[cursor:], f"end {len(self.events)}\n"]
+            return [PROFILE, *self.events[cursor:], f"end {len(self.events)}\n"]
 
     def _has_news(self, epoch: str, cursor: int) -> bool:
         return not self.is_up or epoch != self.epoch or cursor != len(self.events)

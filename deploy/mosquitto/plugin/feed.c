@@ -34,7 +34,9 @@ struct feed {
     time_t file_complaint; /* when the log last said that the list cannot be stored */
     /* The answer that is being read. */
     bool snapshot, started, ended;
+    bool renumbered; /* some profile has another number in the answer than here */
     struct line line;
+    uint16_t profiles_here[UINT16_MAX + 1]; /* by their number in the answer; 0: not declared */
 };
 
 static void end_sessions(struct id device, void *context)
@@ -44,10 +46,28 @@ static void end_sessions(struct id device, void *context)
     outbox_end_sessions(feed->outbox, device);
 }
 
-static void put(struct feed *feed, const struct entry *entry)
+static bool put(struct feed *feed, struct entry *entry)
 {
+    uint16_t here = feed->profiles_here[entry->profile];
+
+    if (entry->profile && !here)
+        return false;
+    entry->profile = here;
     if (replica_put(feed->replica, entry))
         outbox_end_sessions(feed->outbox, entry->device);
+    return true;
+}
+
+static bool put_profile(struct feed *feed, const struct line *line)
+{
+    unsigned int unusable;
+    uint16_t here = profiles_put(feed->profiles, line->profile_id, line->rest, &unusable);
+
+    if (unusable)
+        outbox_log(feed->outbox, MOSQ_LOG_WARNING, "Firstlight: %u topic patterns of a profile cannot be used and are left out.", unusable);
+    feed->profiles_here[line->profile] = here;
+    feed->renumbered |= here != line->profile;
+    return here;
 }
 
 static bool start_list(struct feed *feed, const struct line *line)
@@ -73,20 +93,36 @@ static bool apply(struct feed *feed, const char *text)
         return false;
     switch (line->kind) {
     case LINE_PUT:
-        put(feed, &line->entry);
-        return true;
+        return put(feed, &line->entry);
     case LINE_REMOVE:
         if (replica_remove(feed->replica, line->entry.device))
             outbox_end_sessions(feed->outbox, line->entry.device);
         return true;
     case LINE_PROFILE:
-        return profiles_put(feed->profiles, line->profile, line->rest);
+        return put_profile(feed, line);
     case LINE_END:
         feed->ended = true;
         memcpy(feed->position.cursor, line->position.cursor, sizeof feed->position.cursor);
         return true;
     default:
         return false;
+    }
+}
+
+/* The file has our numbers of the profiles, those of an answer are its own. */
+static void store_line(struct feed *feed, const char *text)
+{
+    char line[MAX_LINE + 64];
+
+    if (feed->line.kind == LINE_PUT) {
+        size_t length = line_format_entry(&feed->line.entry, line, sizeof line);
+        line[length ? length - 1 : 0] = '\0';
+        file_append(feed->file, line);
+    } else if (feed->line.kind == LINE_PROFILE) {
+        if (profiles_format(feed->profiles, feed->profiles_here[feed->line.profile], line, sizeof line))
+            file_append(feed->file, line);
+    } else {
+        file_append(feed->file, text);
     }
 }
 
@@ -97,7 +133,7 @@ static bool on_answer_line(const char *text, void *context)
     if (!apply(feed, text))
         return false;
     if (!feed->snapshot && !feed->ended)
-        file_append(feed->file, text);
+        store_line(feed, text);
     return true;
 }
 
@@ -144,6 +180,8 @@ static void load(struct feed *feed)
         return;
     }
     feed->current = stored;
+    if (feed->renumbered)
+        store_list(feed);
     outbox_log(feed->outbox, MOSQ_LOG_NOTICE, "Firstlight: %zu devices from the stored list, %ld s old.", replica_count(feed->replica),
                (long)(time(NULL) - stored));
 }
@@ -153,6 +191,7 @@ static void start_reading(struct feed *feed, bool snapshot)
     feed->snapshot = snapshot;
     feed->started = !snapshot;
     feed->ended = false;
+    memset(feed->profiles_here, 0, sizeof feed->profiles_here);
 }
 
 static enum http_result take_snapshot(struct feed *feed)
@@ -175,7 +214,7 @@ static enum http_result take_snapshot(struct feed *feed)
 
 static enum http_result take_events(struct feed *feed)
 {
-    char path[256], before[MAX_POSITION + 1], end[MAX_POSITION + 8];
+    char path[2 * MAX_POSITION + 64], before[MAX_POSITION + 1], end[MAX_POSITION + 8];
 
     snprintf(path, sizeof path, "events?epoch=%s&cursor=%s&wait=%d", feed->position.epoch, feed->position.cursor, WAIT_S);
     memcpy(before, feed->position.cursor, sizeof before);

@@ -87,11 +87,15 @@ static bool write_entry(const struct entry *entry, void *context)
     return length && fwrite(writing->line, 1, length, writing->stream) == length;
 }
 
-static bool write_profile(uint16_t number, const char *words, void *context)
+static bool write_profiles(FILE *stream, const struct profiles *profiles)
 {
-    struct writing *writing = context;
+    char line[MAX_LINE + 64];
 
-    return fprintf(writing->stream, "p %u %s\n", (unsigned int)number, words) > 0;
+    for (uint16_t number = 1; profiles_format(profiles, number, line, sizeof line); number++) {
+        if (fprintf(stream, "%s\n", line) < 0)
+            return false;
+    }
+    return true;
 }
 
 static bool write_all(struct file *file, FILE *stream, struct replica *replica, struct profiles *profiles, const struct position *position)
@@ -99,7 +103,7 @@ static bool write_all(struct file *file, FILE *stream, struct replica *replica, 
     struct writing writing = {.stream = stream};
 
     return fprintf(stream, "%s\nfirstlight 1 %s %s %zu\n", file->mark, position->epoch, position->cursor, replica_count(replica)) > 0 &&
-           profiles_each(profiles, write_profile, &writing) && replica_each(replica, write_entry, &writing) &&
+           write_profiles(stream, profiles) && replica_each(replica, write_entry, &writing) &&
            fprintf(stream, "end %s\n", position->cursor) > 0 && fflush(stream) == 0 && fsync(fileno(stream)) == 0;
 }
 

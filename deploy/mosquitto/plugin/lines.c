@@ -133,7 +133,7 @@ static bool parse_profile(const char *text, struct line *out)
 {
     unsigned long number;
 
-    if (!take_number(&text, UINT16_MAX, &number) || !*text)
+    if (!take_number(&text, UINT16_MAX, &number) || !number || !take_id(&text, &out->profile_id) || !*text)
         return false;
     out->profile = (uint16_t)number;
     out->rest = text;

@@ -5,7 +5,7 @@
 #include "digest.h"
 
 #define MAX_LINE 4096
-#define MAX_POSITION 64
+#define MAX_POSITION 1024
 #define MAX_NAME 1020 /* 255 characters of at most four bytes */
 
 enum entry_flag {
@@ -36,8 +36,9 @@ struct line {
     struct position position; /* LINE_HEADER; LINE_END has the cursor alone */
     unsigned long count;      /* LINE_HEADER: about how many entries follow */
     struct entry entry;       /* LINE_PUT; LINE_REMOVE has the device alone */
-    uint16_t profile;         /* LINE_PROFILE */
-    const char *rest;         /* LINE_PROFILE: its name and patterns, still encoded, inside the text that was read */
+    uint16_t profile;         /* LINE_PROFILE: its number in this answer, */
+    struct id profile_id;     /* its id, */
+    const char *rest;         /* its name and patterns, still encoded, inside the text that was read */
 };
 
 /* Read one line without its line end. A line that is not understood has the kind LINE_BAD. */

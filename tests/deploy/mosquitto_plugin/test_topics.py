@@ -129,6 +129,19 @@ def test_a_will_comes_out_where_the_devices_messages_do_and_a_foreign_one_nowher
     assert bridge.got == [(f"{OUTBOX}/telemetry", TELEMETRY.encode()), (f"{OUTBOX}/telemetry", b"afterwards")]
 
 
+def test_devices_of_a_profile_may_use_the_topics_of_its_pattern(broker: PluginMosquitto, feed: FeedServer):
+    feed.put(new := FeedDevice("new", token="token-4"))
+    wait_for(lambda: new.key in broker.replica.read_text(), "the new device")
+    for device in (OTHER, new):
+        one = connected(broker.port, username=device.token)
+        assert subscribed(one, f"plant/{device.name}/#", 1) == 1
+        assert subscribed(one, "plant/#") == REFUSED
+        one.publish(f"plant/{device.name}/state", b"on", qos=1)
+        wait_for(lambda one=one: one.got, "its own message")
+        assert one.got == [(f"plant/{device.name}/state", b"on")]
+        gone(one)
+
+
 def test_a_retained_message_waits_for_the_operator(broker: PluginMosquitto):
     device = as_device(broker)
     retained = publish_packet(TELEMETRY, b"latest", packet_id=1)

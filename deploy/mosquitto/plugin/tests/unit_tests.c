@@ -74,12 +74,12 @@ static void test_lines_are_read_and_written(void)
     CHECK(line.kind == LINE_END && strcmp(line.position.cursor, "12:34") == 0);
     line_parse("firstlight 1 epoch cursor 1000000", &line);
     CHECK(line.kind == LINE_HEADER && line.count == 1000000 && strcmp(line.position.epoch, "epoch") == 0);
-    line_parse("p 3 Sensor%20A plant/{name}/#", &line);
+    line_parse("p 3 00112233445566778899aabbccddeeff Sensor%20A plant/{name}/#", &line);
     CHECK(line.kind == LINE_PROFILE && line.profile == 3 && strcmp(line.rest, "Sensor%20A plant/{name}/#") == 0);
 
     static const char *const bad[] = {
-        "", " ", "+", "-", "end", "end a b", "firstlight 2 a b 1", "firstlight 1 a b", "firstlight 1 a b x", "x 1", "p 70000 a",
-        "p 1", "- 00112233445566778899AABBCCDDEEFF", "- 00112233445566778899aabbccddeeff x",
+        "", " ", "+", "-", "end", "end a b", "firstlight 2 a b 1", "firstlight 1 a b", "firstlight 1 a b x", "x 1", "p 70000 00112233445566778899aabbccddeeff a",
+        "p 1", "p 0 00112233445566778899aabbccddeeff a", "p 1 a", "p 1 00112233445566778899aabbccddeeff", "- 00112233445566778899AABBCCDDEEFF", "- 00112233445566778899aabbccddeeff x",
         "+ 00112233445566778899aabbccddeeff - 0 0123456789abcdef0123456789abcdef -", "+ 00112233445566778899aabbccddeeff - 0 0 - n",
         "+ 00112233445566778899aabbccddeeff x 0 0123456789abcdef0123456789abcdef - n",
         "+ 00112233445566778899aabbccddeeff - 0 0123456789abcdef0123456789abcdef - a%00", "+ 00112233445566778899aabbccddeeff",
@@ -349,14 +349,17 @@ static void test_who_may_use_which_topic(void)
     static struct client client;
     struct entry entry = entry_of(1, "d1");
     char out[MAX_TOPIC];
+    unsigned int unusable;
 
     set_stage(&stage);
     struct guard *guard = &stage.guard;
     entry.lookup = digest_username(&stage.key, "token-1");
-    entry.profile = 4;
+    CHECK(profiles_put(guard->profiles, entry_of(1, "").device, "Other", &unusable) == 1);
+    CHECK(profiles_put(guard->profiles, entry_of(2, "").device, "Line%20A plant/+/x plant/{profile}/{device_name}/# %2 plant/all", &unusable) == 2 && unusable == 2);
+    CHECK(profiles_format(guard->profiles, 2, out, sizeof out) && !profiles_format(guard->profiles, 3, out, sizeof out));
+    CHECK(strcmp(out, "p 2 00000000000000000000000002000000 Line%20A plant/{profile}/{device_name}/# plant/all") == 0);
+    entry.profile = 2;
     replica_put(guard->replica, &entry);
-    CHECK(profiles_put(guard->profiles, 4, "Line%20A plant/{profile}/{device_name}/# plant/all"));
-    CHECK(!profiles_put(guard->profiles, 4, "Line%20A plant/+/x") && !profiles_put(guard->profiles, 4, "Line%2 x"));
 
     CHECK(decide(&stage, "a/b", "provision", NULL, &client) == ROLE_PROVISION);
     CHECK(may_publish(guard, &client, "/provision/request") && may_publish(guard, &client, "/provision/request/a%2Fb"));
@@ -402,7 +405,7 @@ static void test_file_survives_a_torn_end_and_refuses_a_stranger(const char *fol
 
     snprintf(path, sizeof path, "%s/replica", folder);
     replica_put(replica, &entry);
-    profiles_put(profiles, 0, "P");
+    profiles_put(profiles, entry_of(9, "").device, "P", &(unsigned int){0});
     struct file *file = file_new(path, "mark");
     CHECK(file_load(file, take, seen) == 0 && file_rewrite(file, replica, profiles, &position));
     file_append(file, "- 00112233445566778899aabbccddeeff");
@@ -417,7 +420,7 @@ static void test_file_survives_a_torn_end_and_refuses_a_stranger(const char *fol
         seen[0] = '\0';
         file = file_new(path, "mark");
         CHECK(file_load(file, take, seen) > 0);
-        snprintf(expected, sizeof expected, "firstlight 1 e1 c1 1|p 0 P|+ 00000000000000000000000001000000 - 0 00000000000000000100000000000001 - one|end c1|"
+        snprintf(expected, sizeof expected, "firstlight 1 e1 c1 1|p 1 00000000000000000000000009000000 P|+ 00000000000000000000000001000000 - 0 00000000000000000100000000000001 - one|end c1|"
                  "- 00112233445566778899aabbccddeeff|end c2|%s", i ? "end c3|" : "");
         CHECK(strcmp(seen, expected) == 0);
         file_append(file, "end c3");
