@@ -8,9 +8,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from brokers.choices import BrokerKind
+from brokers.replica.models import ReplicaDigest
 from core.encryption import EncryptedTextField
 from core.ids import new_id
 from core.text import has_control_characters
+
+__all__ = ["Broker", "BrokerDenial", "BrokerKick", "BrokerSession", "ReplicaDigest"]
 
 
 class Broker(models.Model):

@@ -6,6 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.broker_feed import BROKER, SECRET
 from tests.support.processes import Server, lasting_port, listens, program, wait_for
 from tests.support.web import ROOT
@@ -23,6 +25,12 @@ def build(folder: Path, *, sanitize: bool = True) -> Path:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+def build_once(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder with firstlight.so and unit_tests, shared by all processes of a test run."""
+    base = factory.getbasetemp()
+    return build((base.parent if base.name.startswith("popen-") else base) / "mosquitto-plugin")
 
 
 def _library(name: str) -> str:
@@ -52,6 +60,8 @@ class PluginMosquitto:
         self.port = lasting_port()
         self.replica = folder / "replica"
         (folder / "secret").write_text(secret + "\n")
+        # Tests knock until a change has arrived: that must not look like guessing.
+        options = {"guesses_per_minute": "0"} | options
         given = {"url": url, "broker": broker, "secret_file": str(folder / "secret"), "file": str(self.replica), **options}
         (folder / "mosquitto.conf").write_text(
             f"per_listener_settings false\nallow_anonymous false\nplugin {built / 'firstlight.so'}\n"

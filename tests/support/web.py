@@ -60,6 +60,10 @@ class Web:
         self.server = Server(command, self._log, env=self.environment, cwd=ROOT)
         wait_for(self._is_up, "the web server")
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def request(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """Return the answer to a GET of `path`, or a POST of `body`."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body, headers=headers or {})

@@ -13,7 +13,8 @@
 #include "http.h"
 
 #define WAIT_S 25          /* for which Firstlight may hold a request for events */
-#define MAX_PAUSE_MS 30000 /* between attempts */
+#define MAX_PAUSE_MS 5000  /* between attempts */
+#define EMPTY_PAUSE_MS 500 /* after an answer without news that came at once: Firstlight had no thread to wait with */
 #define FIRST_REMINDER_S 60
 #define LAST_REMINDER_S 3600
 
@@ -34,6 +35,7 @@ struct feed {
     time_t file_complaint; /* when the log last said that the list cannot be stored */
     /* The answer that is being read. */
     bool snapshot, started, ended;
+    bool news;       /* it had more than an end */
     bool renumbered; /* some profile has another number in the answer than here */
     struct line line;
     uint16_t profiles_here[UINT16_MAX + 1]; /* by their number in the answer; 0: not declared */
@@ -91,6 +93,7 @@ static bool apply(struct feed *feed, const char *text)
         return start_list(feed, line);
     if (feed->ended || !feed->started)
         return false;
+    feed->news |= line->kind != LINE_END;
     switch (line->kind) {
     case LINE_PUT:
         return put(feed, &line->entry);
@@ -190,7 +193,7 @@ static void start_reading(struct feed *feed, bool snapshot)
 {
     feed->snapshot = snapshot;
     feed->started = !snapshot;
-    feed->ended = false;
+    feed->ended = feed->news = false;
     memset(feed->profiles_here, 0, sizeof feed->profiles_here);
 }
 
@@ -218,6 +221,7 @@ static enum http_result take_events(struct feed *feed)
 
     snprintf(path, sizeof path, "events?epoch=%s&cursor=%s&wait=%d", feed->position.epoch, feed->position.cursor, WAIT_S);
     memcpy(before, feed->position.cursor, sizeof before);
+    time_t begin = time(NULL);
     start_reading(feed, false);
     enum http_result result = http_get(feed->http, path, WAIT_S + 15, on_answer_line, feed);
     if (result == HTTP_STALE)
@@ -235,6 +239,8 @@ static enum http_result take_events(struct feed *feed)
     else if (file_is_long(feed->file, replica_count(feed->replica)))
         store_list(feed);
     file_touch(feed->file);
+    if (!feed->news && time(NULL) - begin < 2)
+        http_wait(feed->http, EMPTY_PAUSE_MS);
     return HTTP_DONE;
 }
 
@@ -269,7 +275,7 @@ static void failed(struct feed *feed, enum http_result result, const char *why)
 
 static int pause_ms(const struct feed *feed)
 {
-    int shift = feed->failures < 7 ? feed->failures - 1 : 6;
+    int shift = feed->failures < 5 ? feed->failures - 1 : 4;
     int pause = 500 << shift;
 
     return pause < MAX_PAUSE_MS ? pause : MAX_PAUSE_MS;

@@ -125,7 +125,7 @@ static CURLcode perform(struct http *http)
 
 static enum http_result request(struct http *http, const char *path, int timeout_s)
 {
-    char url[4096];
+    char url[8192];
 
     snprintf(url, sizeof url, "%s/api/brokers/%s/%s", http->options->url, http->options->broker, path);
     curl_easy_setopt(http->easy, CURLOPT_URL, url);

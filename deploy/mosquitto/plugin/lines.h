@@ -5,7 +5,7 @@
 #include "digest.h"
 
 #define MAX_LINE 4096
-#define MAX_POSITION 1024
+#define MAX_POSITION 3000 /* PostgreSQL names every open transaction in it */
 #define MAX_NAME 1020 /* 255 characters of at most four bytes */
 
 enum entry_flag {

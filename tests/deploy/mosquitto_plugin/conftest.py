@@ -16,9 +16,7 @@ MakeBroker = Callable[..., PluginMosquitto]
 
 @pytest.fixture(scope="session")
 def built_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with firstlight.so and unit_tests, shared by all processes of a test run."""
-    base = tmp_path_factory.getbasetemp()
-    return mosquitto_plugin.build((base.parent if base.name.startswith("popen-") else base) / "mosquitto-plugin")
+    return mosquitto_plugin.build_once(tmp_path_factory)
 
 
 @pytest.fixture
