@@ -100,7 +100,7 @@ def _admit_device(broker: Broker, connect: BrokerConnect, *, isolated: bool) -> 
 def _authenticated(connect: BrokerConnect) -> Device:
     if connect.certificate:
         try:
-            return authenticate(PresentedCertificate(connect.certificate), Transport.MQTT, connect.address)
+            return authenticate(PresentedCertificate(connect.certificate, connect.client_id), Transport.MQTT, connect.address)
         except AuthenticationFailed:
             # A device may have a certificate of the operator's CA for TLS alone, and a token to say who it is.
             if not connect.username:

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from core.connections import retry_stale_connection
 from core.text import MAX_TEXT_LENGTH, has_control_characters
+from devices.certificates import certificate_holder, certificate_prove
 from devices.choices import CredentialsType
-from devices.credentials import MqttBasic, certificate_id, mqtt_basic_id, username_id
+from devices.credentials import MqttBasic, mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials
 
 # last_seen_at is written at most this often per device: a device that reports every second costs no write a second.
@@ -40,9 +41,10 @@ class MqttConnect:
 
 @dataclass(frozen=True, slots=True)
 class PresentedCertificate:
-    """The client certificate of a TLS connection, whose handshake proved possession of its key."""
+    """The client certificate of a TLS connection, whose handshake proved possession of its key, and the MQTT client id."""
 
     der: bytes = field(repr=False)
+    client_id: str = field(repr=False, default="")
 
 
 Presented = PresentedToken | MqttConnect | PresentedCertificate
@@ -54,27 +56,30 @@ def authenticate(presented: Presented) -> Device:
     Notes the first use, which ends the time in which a provisioning reply may be repeated, and that the device was seen.
     Source: docs/protocol.md, *With the credentials afterwards*.
     """
-    device = retry_stale_connection(lambda: _find(presented))
-    if device is None:
+    credentials = retry_stale_connection(lambda: _find(presented))
+    if credentials is None:
         raise AuthenticationFailed("No device has these credentials.")
+    device = credentials.device
     if device.blocked:
         raise AuthenticationFailed(f"Device {device.pk} is blocked.")
+    if credentials.certificate_claim and not certificate_prove(credentials=credentials):
+        raise AuthenticationFailed(f"Device {device.pk} named a certificate that another device has.")
     _note_seen(device)
     return device
 
 
-def _find(presented: Presented) -> Device | None:
+def _find(presented: Presented) -> DeviceCredentials | None:
     match presented:
         case PresentedToken(token):
             found = _candidates(username_id(token)) if _fit(token) else []
-            return next((row.device for row in found if row.type == CredentialsType.ACCESS_TOKEN), None)
-        case PresentedCertificate(der):
-            return next((row.device for row in _candidates(certificate_id(der))), None)
+            return next((row for row in found if row.type == CredentialsType.ACCESS_TOKEN), None)
+        case PresentedCertificate(der, client_id):
+            return certificate_holder(der, client_id=client_id)
         case MqttConnect():
             return _find_mqtt(presented)
 
 
-def _find_mqtt(presented: MqttConnect) -> Device | None:
+def _find_mqtt(presented: MqttConnect) -> DeviceCredentials | None:
     """Return the device of a CONNECT: by client id and user name together, else by user name, else by client id."""
     if not _fit(presented.client_id, presented.username, presented.password):
         return None
@@ -86,7 +91,7 @@ def _find_mqtt(presented: MqttConnect) -> Device | None:
     if presented.client_id:
         ids.append(mqtt_basic_id(client_id=presented.client_id, username=""))
     found = {row.credentials_id: row for row in _candidates(*ids)}
-    return next((found[one].device for one in ids if one in found and _password_fits(found[one], presented.password)), None)
+    return next((found[one] for one in ids if one in found and _password_fits(found[one], presented.password)), None)
 
 
 def _password_fits(row: DeviceCredentials, password: str) -> bool:

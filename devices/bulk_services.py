@@ -17,7 +17,10 @@ from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
 # What changes with other credentials.
-CREDENTIALS_COLUMNS = ["type", "credentials_id", "value", "generated", "handed_out_at", "renew", "updated_at"]
+CREDENTIALS_COLUMNS = [
+    *("type", "credentials_id", "certificate_claim", "value", "generated"),
+    *("handed_out_at", "renew", "updated_at"),
+]
 # Rows that one statement names: well within what SQLite and PostgreSQL take.
 CHUNK = 500
 

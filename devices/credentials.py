@@ -8,11 +8,14 @@ import base64
 import hashlib
 import json
 import re
+import uuid
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 from core.encryption import lookup_id
 from core.random_text import random_alphanumeric
@@ -22,6 +25,8 @@ from devices.choices import CredentialsType
 RESERVED_NAME = "provision"
 # A certificate of 16 KiB is far beyond any real one; parsing stops being cheap there.
 MAX_CERTIFICATE_LENGTH = 16 * 1024
+MIN_RSA_BITS = 2048
+MIN_EC_BITS = 224
 
 _PEM_BODY = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
@@ -166,7 +171,8 @@ def certificate_body(text: str) -> str:
     encoded = "".join((pem.group(1) if pem else text).split())
     try:
         der = base64.b64decode(encoded, validate=True)
-        x509.load_der_x509_certificate(der).public_key()
+        certificate = x509.load_der_x509_certificate(der)
+        _check_strength(certificate)
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as err:
         raise InvalidCredentials("The certificate is neither PEM nor base64 of a certificate.") from err
     if base64.b64encode(der).decode() != encoded:
@@ -174,6 +180,24 @@ def certificate_body(text: str) -> str:
         # found again by the text that its DER form makes.
         raise InvalidCredentials("The base64 of the certificate is not canonical.")
     return encoded
+
+
+def _check_strength(certificate: x509.Certificate) -> None:
+    """Raise InvalidCredentials for a certificate that can be forged (NIST SP 800-131A), ValueError for an unreadable one."""
+    key, digest = certificate.public_key(), certificate.signature_hash_algorithm
+    if isinstance(key, dsa.DSAPublicKey):
+        raise InvalidCredentials("The certificate has a DSA key; use RSA, elliptic curves or Ed25519.")
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
+        raise InvalidCredentials(f"The certificate has an RSA key of {key.key_size} bits; at least {MIN_RSA_BITS} are needed.")
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < MIN_EC_BITS:
+        raise InvalidCredentials(f"The certificate is on a curve of {key.key_size} bits; at least {MIN_EC_BITS} are needed.")
+    if isinstance(digest, hashes.MD5 | hashes.SHA1):
+        raise InvalidCredentials(f"The certificate is signed with {digest.name.upper()}; use SHA-256 or better.")
+
+
+def certificate_claim_id(device_id: uuid.UUID, certificate: str) -> str:
+    """Return the lookup id of a certificate that a device named and has not proved to have: it keeps nobody else out."""
+    return lookup_id("certificate claim", str(device_id), certificate)
 
 
 def certificate_id(der: bytes) -> str:

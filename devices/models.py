@@ -67,6 +67,9 @@ class DeviceCredentials(models.Model):
     generated = models.BooleanField(
         default=False, db_default=False, editable=False, help_text="Made by an import, not chosen by anyone."
     )
+    # The credentials_id that a certificate has once the device proves, by a TLS connection, that it has the key. Until
+    # then several devices may name the same certificate (devices/certificates.py).
+    certificate_claim = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     # When an operator last downloaded or revealed them. What a device got itself is known by its `provisioned_at`.
     handed_out_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Provisioning was reset after they had been handed out: the next claim gets new ones.
@@ -79,6 +82,9 @@ class DeviceCredentials(models.Model):
         verbose_name_plural = "device credentials"
         permissions = (("reveal_devicecredentials", "Can see device credentials"),)
         constraints = (models.CheckConstraint(condition=Q(type__in=CredentialsType.values), name="credentials_type_known"),)
+        indexes = (
+            models.Index(fields=("certificate_claim",), condition=~Q(certificate_claim=""), name="credentials_certificate_claim"),
+        )
 
     def __str__(self) -> str:
         return f"{self.get_type_display()} of device {self.device_id}"
@@ -94,14 +100,21 @@ class DeviceCredentials(models.Model):
         """Take over `credentials`, which must be usable. The row is not saved."""
         self.type = credentials.type
         self.credentials_id = credentials.credentials_id
+        self.certificate_claim = ""
         self.value = credentials.stored_value
         self.generated = False
         self.handed_out_at = None
         self.renew = False
 
+    def claim(self, certificate: rules.X509Certificate) -> None:
+        """Take over a certificate that the device has yet to prove. The row is not saved."""
+        self.set(certificate)
+        self.certificate_claim = certificate.credentials_id
+        self.credentials_id = rules.certificate_claim_id(self.device_id, self.certificate_claim)
+
     def retire(self, successor: rules.Credentials) -> None:
         """Put `successor` in the place of the credentials, which are then never taken again. The row is not saved."""
-        self.retired_id = self.credentials_id
+        self.retired_id = self.certificate_claim or self.credentials_id
         self.set(successor)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from devices.credentials import Credentials
+from devices.credentials import Credentials, X509Certificate, certificate_claim_id
 from devices.models import Device, DeviceCredentials
 from profiles.models import ProvisioningKey
 from provisioning.choices import Reason
@@ -52,17 +52,23 @@ class Ledger:
             raise Refused(Reason.CREDENTIALS_TAKEN, f"The supplied credentials belong to device {owner}.")
 
     def give(self, device: Device | NewDevice, credentials: Credentials) -> None:
-        """Make `credentials` those of `device`, which may have had others."""
-        credentials_id = credentials.credentials_id
+        """Make `credentials` those of `device`, which may have had others. A certificate is only claimed: it is public."""
         row = self.credentials.get(device.pk)
         if isinstance(row, DeviceCredentials):
             self.owners.pop(row.credentials_id, None)
-            row.set(credentials)
+            if isinstance(credentials, X509Certificate):
+                row.claim(credentials)
+            else:
+                row.set(credentials)
             row.updated_at = self.now
             self.changed_credentials.append(row)
-        else:
-            self.credentials[device.pk] = new = NewCredentials(device.pk, credentials, credentials_id)
-            self.new_credentials.append(new)
+            self.owners[row.credentials_id] = device.pk
+            return
+        credentials_id, claim = credentials.credentials_id, ""
+        if isinstance(credentials, X509Certificate):
+            credentials_id, claim = certificate_claim_id(device.pk, credentials_id), credentials_id
+        self.credentials[device.pk] = new = NewCredentials(device.pk, credentials, credentials_id, claim)
+        self.new_credentials.append(new)
         self.owners[credentials_id] = device.pk
 
 

@@ -70,6 +70,13 @@ _CREDENTIALS_GIVEN = _Part(
        SELECT device_id, type, credentials_id, value, %(now)s FROM {rows}""",
     _CREDENTIALS,
 )
+_CLAIM = {"certificate_claim": ("text", lambda row: row.certificate_claim)}
+_CERTIFICATES_GIVEN = _Part(
+    "given_certificate",
+    """INSERT INTO devices_devicecredentials (device_id, type, credentials_id, certificate_claim, value, updated_at)
+       SELECT device_id, type, credentials_id, certificate_claim, value, %(now)s FROM {rows}""",
+    _CREDENTIALS | _CLAIM,
+)
 _CLAIMED = _Part(
     "claimed",
     """UPDATE devices_device
@@ -84,11 +91,12 @@ _CLAIMED = _Part(
 _CREDENTIALS_CHANGED = _Part(
     "changed",
     """UPDATE devices_devicecredentials
-       SET type = row.type, credentials_id = row.credentials_id, value = row.value, generated = false,
+       SET type = row.type, credentials_id = row.credentials_id, certificate_claim = row.certificate_claim,
+           value = row.value, generated = false,
            handed_out_at = NULL, renew = false, updated_at = %(now)s
        FROM {rows}
        WHERE devices_devicecredentials.device_id = row.device_id""",
-    _CREDENTIALS,
+    _CREDENTIALS | _CLAIM,
     counted=True,
     returning="devices_devicecredentials.device_id",
 )
@@ -140,7 +148,8 @@ def write(ledger: Ledger, attributes: list[AttributeRow], attempts: list[Attempt
     """
     rows: dict[_Part, Sequence[Any]] = {
         _CREATED: ledger.created,
-        _CREDENTIALS_GIVEN: ledger.new_credentials,
+        _CREDENTIALS_GIVEN: [row for row in ledger.new_credentials if not row.certificate_claim],
+        _CERTIFICATES_GIVEN: [row for row in ledger.new_credentials if row.certificate_claim],
         _CLAIMED: ledger.claimed,
         _CREDENTIALS_CHANGED: ledger.changed_credentials,
         _ATTRIBUTES: attributes,

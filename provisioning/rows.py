@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from core.ids import new_id
 from core.text import sanitized
-from devices.credentials import Credentials
+from devices.credentials import Credentials, X509Certificate
 from devices.models import Device, DeviceAttribute, DeviceCredentials
 from profiles.models import DeviceProfile, ProvisioningKey
 from provisioning.messages import ProvisionOutcome, ProvisionRequest
@@ -53,6 +53,7 @@ class NewCredentials:
     device_id: uuid.UUID
     credentials: Credentials = field(repr=False)
     credentials_id: str
+    certificate_claim: str = ""
 
     @property
     def type(self) -> str:
@@ -67,7 +68,10 @@ class NewCredentials:
 
     def unsaved(self) -> DeviceCredentials:
         row = DeviceCredentials(device_id=self.device_id)
-        row.set(self.credentials)
+        if isinstance(self.credentials, X509Certificate):
+            row.claim(self.credentials)
+        else:
+            row.set(self.credentials)
         return row
 
 

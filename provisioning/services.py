@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from core.connections import retry_stale_connection
 from core.encryption import DecryptionFailed
+from devices.credentials import X509Certificate
 from profiles.choices import Strategy
 from profiles.models import ProvisioningKey
 from provisioning import rate_limits, rejected
@@ -60,7 +61,13 @@ class _Batch:
     @property
     def is_surely_new(self) -> bool:
         """Whether every valid request may be taken for a new device before anything is read."""
-        return all(one.profile.strategy == Strategy.ALLOW_CREATE and one.key.use_limit is None for one in self.valid)
+        return all(
+            one.profile.strategy == Strategy.ALLOW_CREATE
+            and one.key.use_limit is None
+            # No constraint compares a certificate that is only claimed with one that was proven.
+            and not isinstance(one.credentials, X509Certificate)
+            for one in self.valid
+        )
 
 
 def provision_batch(requests: Sequence[ProvisionRequest]) -> list[ProvisionOutcome]:

@@ -4,7 +4,7 @@ They decide on a Ledger, which holds what a batch has read and what it is about 
 ones before it, so a batch comes to what its requests would have come to one at a time. No statement is run here.
 """
 
-from devices.credentials import Credentials, generated_token, opened_by, renewed
+from devices.credentials import Credentials, X509Certificate, generated_token, opened_by, renewed
 from devices.models import Device, DeviceCredentials
 from profiles.choices import Strategy
 from provisioning.choices import ProvisionStatus, Reason
@@ -76,7 +76,8 @@ def _credentials_of_claim(valid: ValidRequest, device: Device, ledger: Ledger) -
         ledger.check_free(valid.credentials, device.pk)
         if stored and _is_spent(stored, valid.credentials):
             raise Refused(Reason.CREDENTIALS_SPENT)
-        return valid.credentials
+        has_it = isinstance(valid.credentials, X509Certificate) and stored and stored.unpacked() == valid.credentials
+        return None if has_it else valid.credentials
     if stored and stored.renew:
         return renewed(stored.unpacked())
     return None if row else generated_token()

@@ -170,7 +170,6 @@ def test_profile_sets_minimum_token_length():
         (AccessToken("chosen-token"), MqttBasic("", "chosen-token", "p")),
         (MqttBasic("", "chosen-token", "p"), AccessToken("chosen-token")),
         (MqttBasic("c", "u", "p"), MqttBasic("c", "u", "other")),
-        (X509Certificate(certificate()[0]), X509Certificate(certificate_text())),
     ],
 )
 def test_credentials_of_another_device_are_failure(first, second):
