@@ -1,4 +1,4 @@
-"""How much slower it is on large tables. Run: python -m benchmarks.growth
+"""Measures how much slower large tables are. Run with `python -m benchmarks.growth`.
 
 Two whole installations, one with few devices and attempts preloaded and one with many, asked in turn, over and over, so that
 whatever else the machine does hits both. A ratio is that of one round's two neighbours; told is the median of the rounds.

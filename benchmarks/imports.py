@@ -1,4 +1,6 @@
-"""How fast a list of devices is imported, beside the bare writing of the same rows. Run: python -m benchmarks.imports
+"""Measures how fast a list of devices is imported, compared to bare writing of the same rows.
+
+Run with `python -m benchmarks.imports`.
 
 Both sides write to a database of their own that starts empty, through the project's settings:
 

@@ -18,7 +18,7 @@ from provisioning import metrics, rejected
 from provisioning.choices import Reason
 from provisioning.errors import Unavailable
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
-from provisioning.rejected import Rejection
+from provisioning.rejected import Rejected
 from provisioning.services import UNAVAILABLE, provision_batch
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class GroupCommit:
 
     def __init__(self, provision: Provision = provision_batch) -> None:
         self._provision = provision
-        self._queue: queue.Queue[_Waiting | Rejection | None] = queue.Queue(MAX_WAITING)
+        self._queue: queue.Queue[_Waiting | Rejected | None] = queue.Queue(MAX_WAITING)
         self._lock = threading.Lock()
         self._drainer: threading.Thread | None = None
         self._closed = False
@@ -56,7 +56,7 @@ class GroupCommit:
     def note_unreadable(self, origin: Origin, detail: str) -> None:
         """Have a request counted that could not be read. Nobody waits for it, and it is dropped when the queue is full."""
         metrics.UNREADABLE.labels(origin.transport.value).inc()
-        self._put(Rejection(origin, Reason.MALFORMED, detail=detail[:255]))
+        self._put(Rejected(origin, Reason.MALFORMED, detail=detail[:255]))
 
     def close(self) -> None:
         """Finish what is waiting, then stop. What is submitted afterwards is refused."""
@@ -73,7 +73,7 @@ class GroupCommit:
         self._queue = queue.Queue(MAX_WAITING)
         self._drainer = None
 
-    def _put(self, item: _Waiting | Rejection) -> bool:
+    def _put(self, item: _Waiting | Rejected) -> bool:
         with self._lock:
             if self._closed:
                 return False
@@ -101,7 +101,7 @@ class GroupCommit:
                 metrics.WAITING.dec(len(items) - stopping)
         connection.close()
 
-    def _next_batch(self) -> list[_Waiting | Rejection | None]:
+    def _next_batch(self) -> list[_Waiting | Rejected | None]:
         items = [self._queue.get()]
         while len(items) < MAX_BATCH and items[-1] is not None:
             try:
@@ -110,11 +110,11 @@ class GroupCommit:
                 break
         return items
 
-    def _serve(self, items: Sequence[_Waiting | Rejection]) -> None:
+    def _serve(self, items: Sequence[_Waiting | Rejected]) -> None:
         batch = [item for item in items if isinstance(item, _Waiting)]
         if batch:
             self._serve_batch(batch)
-        rejected.record([item for item in items if isinstance(item, Rejection)], (), timezone.now())
+        rejected.record([item for item in items if isinstance(item, Rejected)], (), timezone.now())
 
     def _serve_batch(self, batch: Sequence[_Waiting]) -> None:
         metrics.BATCH_SIZE.observe(len(batch))

@@ -25,7 +25,7 @@ MAX_ROWS_PER_MINUTE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejected:
     """A request that is counted and not stored. `key` is the one whose secret was wrong."""
 
     origin: Origin
@@ -39,7 +39,7 @@ class Rejection:
         return next(iter(source_networks(self.origin.address)), "")
 
 
-def record(rejections: Sequence[Rejection], attempts: Sequence[AttemptRow], now: datetime) -> None:
+def record(rejections: Sequence[Rejected], attempts: Sequence[AttemptRow], now: datetime) -> None:
     """Count `rejections` in the minute of `now`, and log those of them that are `attempts` with a known key.
 
     In a transaction of its own, after the batch. When it cannot be written, the log says so.
@@ -54,7 +54,7 @@ def record(rejections: Sequence[Rejection], attempts: Sequence[AttemptRow], now:
         log.warning("Rejected requests could not be counted: %s", type(err).__name__)
 
 
-def _add(rejections: Sequence[Rejection], minute: datetime) -> None:
+def _add(rejections: Sequence[Rejected], minute: datetime) -> None:
     rows: dict[str, RejectedRequest] = {}
     for rejection in rejections:
         row = _row(rejection, minute)
@@ -65,7 +65,7 @@ def _add(rejections: Sequence[Rejection], minute: datetime) -> None:
     if new and RejectedRequest.objects.filter(minute=minute).count() + len(new) > MAX_ROWS_PER_MINUTE:
         for bucket in new:
             row = rows.pop(bucket)
-            shared = _row(Rejection(Origin(Transport(row.transport)), Reason(row.reason), detail=row.detail), minute)
+            shared = _row(Rejected(Origin(Transport(row.transport)), Reason(row.reason), detail=row.detail), minute)
             rows.setdefault(shared.bucket, shared).count += row.count
     _upsert([rows[bucket] for bucket in sorted(rows)])
 
@@ -88,7 +88,7 @@ def _upsert(rows: list[RejectedRequest]) -> None:
         cursor.execute(sql, values)
 
 
-def _row(rejection: Rejection, minute: datetime) -> RejectedRequest:
+def _row(rejection: Rejected, minute: datetime) -> RejectedRequest:
     source = rejection.source
     key_id = rejection.key.pk if rejection.key else None
     parts = (f"{minute:%Y-%m-%dT%H:%M}", rejection.origin.transport, source or "-", rejection.reason, str(key_id or "-"))

@@ -24,7 +24,7 @@ from provisioning.messages import ProvisionOutcome, ProvisionRequest
 from provisioning.metrics import count_attempts
 from provisioning.models import ProvisionAttempt
 from provisioning.rate_limits import Guess
-from provisioning.rejected import Rejection
+from provisioning.rejected import Rejected
 from provisioning.rows import attempt_of
 from provisioning.store import write_ledger, writes_at_once
 from provisioning.strategies import decide
@@ -213,7 +213,7 @@ def _limit_guesses(batch: _Batch, outcomes: list[ProvisionOutcome]) -> list[Prov
             answered[index] = limited
         elif guess.key:
             attempts.append(attempt_of(batch.requests[index], outcomes[index], guess.key, batch.now))
-        rejections.append(Rejection(guess.origin, answered[index].reason, guess.key))
+        rejections.append(Rejected(guess.origin, answered[index].reason, guess.key))
     rejected.record(rejections, attempts, batch.now)
     return answered
 

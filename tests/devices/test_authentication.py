@@ -1,4 +1,4 @@
-"""Who is it? (docs/protocol.md, *With the credentials afterwards*)"""
+"""Authentication of devices (docs/protocol.md, *With the credentials afterwards*)."""
 
 from datetime import timedelta
 

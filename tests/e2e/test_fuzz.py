@@ -1,4 +1,4 @@
-"""Whatever bytes come over MQTT and CoAP: an answer in form, no crash, no leak. (HTTP: transports/http/test_views.py.)"""
+"""Any bytes over MQTT and CoAP lead to a well-formed reply, no crash and no leak. For HTTP see transports/http/test_views.py."""
 
 import asyncio
 import json

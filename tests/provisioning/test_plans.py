@@ -18,7 +18,7 @@ from provisioning.choices import Reason, Transport
 from provisioning.messages import Origin
 from provisioning.models import ProvisionAttempt, RejectedRequest
 from provisioning.rate_limits import Guess
-from provisioning.rejected import Rejection, record
+from provisioning.rejected import Rejected, record
 from provisioning.tasks import prune_attempts
 from tests.support.plans import plans
 from tests.support.provisioning import ask, checking, creating, empty_database, provision
@@ -135,7 +135,7 @@ def test_wrong_guesses_are_counted_by_index():
     origins = [Origin(Transport.HTTP, "192.0.2.1"), Origin(Transport.HTTP, "192.0.2.2")]
     with plans() as seen:
         rate_limits.count([Guess(origins[0]), Guess(origins[1], key)], timezone.now())
-        record([Rejection(origins[0], Reason.KEY_UNKNOWN), Rejection(origins[1], Reason.SECRET_WRONG, key)], (), timezone.now())
+        record([Rejected(origins[0], Reason.KEY_UNKNOWN), Rejected(origins[1], Reason.SECRET_WRONG, key)], (), timezone.now())
     assert_by_index(seen, at_least=5)
 
 

@@ -11,7 +11,7 @@ from provisioning.choices import ProvisionStatus, Reason, Transport
 from provisioning.messages import Origin
 from provisioning.models import GuessCount, ProvisionAttempt, RejectedRequest
 from provisioning.rate_limits import Guess, count
-from provisioning.rejected import Rejection, record
+from provisioning.rejected import Rejected, record
 from provisioning.services import provision_batch
 from tests.support.provisioning import ask, creating, provision
 
@@ -167,14 +167,14 @@ def test_rows_of_rejected_requests_are_bounded(monkeypatch):
 
     for start in (0, 100, 200):
         origins = [Origin(Transport.HTTP, f"192.0.2.{index}") for index in range(start, start + 4)]
-        record([Rejection(origin, Reason.KEY_UNKNOWN) for origin in origins], (), NOW)
+        record([Rejected(origin, Reason.KEY_UNKNOWN) for origin in origins], (), NOW)
 
     assert RejectedRequest.objects.count() == 5
     assert RejectedRequest.objects.get(source="").count == 8
 
 
 def test_unreadable_requests_are_counted_and_not_limited(key):
-    unreadable = Rejection(Origin(Transport.COAP, "192.0.2.1"), Reason.MALFORMED, detail="Not JSON.")
+    unreadable = Rejected(Origin(Transport.COAP, "192.0.2.1"), Reason.MALFORMED, detail="Not JSON.")
 
     record([unreadable] * 10, (), NOW)
 
@@ -187,7 +187,7 @@ def test_unreadable_requests_are_counted_and_not_limited(key):
 def test_counts_of_a_deleted_key_are_dropped(key, caplog):
     ProvisioningKey.objects.all().delete()
 
-    record([Rejection(Origin(Transport.HTTP, "192.0.2.1"), Reason.SECRET_WRONG, key)], (), NOW)
+    record([Rejected(Origin(Transport.HTTP, "192.0.2.1"), Reason.SECRET_WRONG, key)], (), NOW)
 
     assert not RejectedRequest.objects.exists()
     assert "could not be counted" in caplog.text
