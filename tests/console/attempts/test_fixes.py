@@ -1,4 +1,4 @@
-"""What one click mends, and what it must not."""
+"""What one click fixes, and what it must not."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ def latest():
 
 def offered():
     found = fix_for(latest(), timezone.now())
-    return found.mend if found else None
+    return found.fix if found else None
 
 
 def test_unknown_name_is_added_and_then_provisions(key):
@@ -59,7 +59,7 @@ def test_provisioned_device_is_reset_and_provisions_once_more(key):
     assert ask(key).status == ProvisionStatus.SUCCESS
 
 
-def test_suspected_second_device_is_offered_no_click(key):
+def test_suspected_second_device_is_offered_no_fix(key):
     device_create(name="GW-1", profile=key.profile)
     ask(key)
     Device.objects.update(first_used_at=timezone.now())
@@ -68,7 +68,7 @@ def test_suspected_second_device_is_offered_no_click(key):
     assert offered() is None
 
 
-def test_blocked_device_is_offered_no_click(key):
+def test_blocked_device_is_offered_no_fix(key):
     device_create(name="GW-1", profile=key.profile)
     ask(key)
     ask(key)
@@ -88,7 +88,7 @@ def test_expired_key_is_extended_and_works_again(key):
     assert ask(key).status == ProvisionStatus.SUCCESS
 
 
-def test_expired_and_revoked_key_is_offered_no_click(key):
+def test_expired_and_revoked_key_is_offered_no_fix(key):
     ProvisioningKey.objects.update(expires_at=timezone.now() - timedelta(days=1))
     ask(key)
     key_revoke(key=key)
