@@ -21,7 +21,7 @@ from events.services import NewEvent, record
 from imports import metrics, row_results, stored_files
 from imports.choices import ImportSource, ImportState, Verdict
 from imports.columns import BadMapping, Column, ColumnType, checked, column, guessed, mapped, numbered
-from imports.csv.file_format import FileFormat, detect
+from imports.csv.file_format import FileFormat, UnreadableFile, detect
 from imports.csv.records import Records
 from imports.models import ColumnMemory, ImportJob
 from imports.pipeline import Chunk, ImportSpec, import_file
@@ -95,6 +95,8 @@ def job_suggested_columns(*, job: ImportJob, width: int) -> list[Column]:
 
 def _width(job: ImportJob) -> int:
     first = next(iter(Records(stored_files.opened(job), job.form)), None)
+    if first and first.problem and not first.fields:
+        raise UnreadableFile(first.problem)
     return len(first.fields) if first else 0
 
 

@@ -23,11 +23,13 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 from django.conf import settings
 
+from core.encryption import DecryptionFailed
 from core.networks import source_networks
 from devices.authentication import AuthenticationFailed, MqttConnect, Presented, PresentedCertificate
 from devices.authentication import authenticate as authenticate_device
 from devices.models import Device
 from provisioning.choices import Transport
+from provisioning.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ MAX_REMEMBERED = 20_000
 MAX_KNOWN = 20_000
 
 
-class LoginLimited(Exception):
+class LoginLimited(AuthenticationFailed):
     """Too many wrong credentials came from there. Nothing was checked; come back after `retry_after_s` seconds."""
 
     def __init__(self, retry_after_s: int) -> None:
@@ -146,9 +148,10 @@ _digest_key = secrets.token_bytes(32)
 
 
 def authenticate(presented: Presented, transport: Transport, address: str, *, proven: bool = True) -> Device:
-    """Return the device that has the credentials `presented`, presented by `address`. Raises AuthenticationFailed, LoginLimited.
+    """Return the device that has the credentials `presented`, which `address` sent.
 
-    `proven` says that the address cannot be forged; it is looked at over CoAP only.
+    `proven` says that the address cannot be forged; it is looked at over CoAP only. Raises AuthenticationFailed,
+    LoginLimited, and Unavailable where the stored credentials cannot be decrypted.
     """
     login = _login(presented, _group(transport, proven=proven), source_networks(address))
     wait_s = login_limits.seconds_to_wait(login)
@@ -159,6 +162,10 @@ def authenticate(presented: Presented, transport: Transport, address: str, *, pr
     except AuthenticationFailed:
         login_limits.failed(login)
         raise
+    except DecryptionFailed as err:
+        # No wrong credentials: another process may have their key, or this one will.
+        log.warning("Device credentials could not be compared. %s", err)
+        raise Unavailable(str(err)) from None
     login_limits.succeeded(login)
     return device
 

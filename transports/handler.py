@@ -65,10 +65,14 @@ def handle(
     *,
     idempotency_key: str | None = None,
     size: ReplySize | None = None,
+    proven: bool = False,
 ) -> "Future[Reply]":
-    """Return a future of the reply to the request in `body`, of any size where `size` is None. The future never fails."""
+    """Return a future of the reply to the request in `body`, of any size where `size` is None. The future never fails.
+
+    `proven` says that a UDP source has shown to receive at `address`.
+    """
     received = time.perf_counter()
-    origin = Origin(transport, address, secrets.token_hex(8))
+    origin = Origin(transport, address, secrets.token_hex(8), proven)
     answer: Future[Reply] = Future()
     # Running, so that a caller who stops waiting cannot cancel what is answered later.
     answer.set_running_or_notify_cancel()
@@ -103,6 +107,12 @@ def unavailable(codec: Codec = JSON, request_id: str = "") -> Reply:
     return Reply(
         ReplyKind.UNAVAILABLE, codec.encode_error(text), codec, request_id, text=text, retry_after_s=Unavailable.retry_after_s
     )
+
+
+def limited(retry_after_s: int) -> Reply:
+    """Return the reply to a source that has presented too many wrong credentials."""
+    text = "Too many wrong credentials. Try again later."
+    return Reply(ReplyKind.LIMITED, JSON.encode_error(text), JSON, "", text=text, retry_after_s=retry_after_s)
 
 
 def _reply(outcome: ProvisionOutcome, codec: Codec, origin: Origin, room: int | None) -> Reply:

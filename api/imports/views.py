@@ -104,7 +104,10 @@ def _imported(request: Request, validated: dict[str, Any]) -> dict[str, Any]:
         refused = (one for one in chunk.decisions if one.verdict == Verdict.REFUSED)
         errors.extend(f"Line {one.row.record.line}: {one.refusal}" for one in refused)
 
-    services.job_run(job=job, file=io.BytesIO(content), on_commit=note_errors)
+    try:
+        services.job_run(job=job, file=io.BytesIO(content), on_commit=note_errors)
+    except UnreadableFile as err:
+        raise ValidationError({"file": str(err)}) from err
     job.refresh_from_db()
     return {"created": job.created, "updated": job.updated + job.unchanged, "errors": job.errors, "errorsList": errors}
 

@@ -102,8 +102,12 @@ class ImportJobAdmin(PageAdmin):
         job = self._open_rows(request, object_id)
         form = SetupForm(request.POST or None, instance=job, may_update=request.user.has_perm(CHANGE))
         if request.method == "POST" and form.is_valid():
-            services.job_set_format(job=job, form=FileFormat(job.encoding, job.delimiter, job.header))
-            return HttpResponseRedirect(reverse("admin:import_columns", args=(job.pk,)))
+            try:
+                services.job_set_format(job=job, form=FileFormat(job.encoding, job.delimiter, job.header))
+                return HttpResponseRedirect(reverse("admin:import_columns", args=(job.pk,)))
+            except UnreadableFile as err:
+                form.add_error(None, str(err))
+                messages.error(request, str(err))
         return self._step(request, "setup", 1, title=f"Format of {job.file_name}", form=form, job=job)
 
     def columns_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:

@@ -131,7 +131,8 @@ class PermissionsForm(StepForm):
     retry_window_s = forms.IntegerField(
         min_value=0, max_value=2_147_483_647, initial=0, label="Retry window",
         help_text="Seconds during which the same request gets the same reply again, until the credentials are first used. "
-        "For devices that may lose a reply and send no idempotency key. 0 = a repeated request is refused.",
+        "For devices that may lose a reply and send no idempotency key. 0 = a repeated request is refused. "
+        "An idempotency key must be random: whoever guesses it gets the credentials.",
     )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from imports.columns import REFUSED_HEADERS
-from imports.csv.file_format import FileFormat
+from imports.csv.file_format import FileFormat, UnreadableFile
 from imports.csv.formulas import restored
 
 # Longer than any real row, including a certificate. A file without line ends must not be read as a whole.
 MAX_LINE_LENGTH = 1024 * 1024
+# Far more than a device has values. Columns have a page and settings of their own, so they are bounded early.
+MAX_COLUMNS = 1_000
 
 
 class Record(NamedTuple):
@@ -24,7 +26,10 @@ class Record(NamedTuple):
 
 
 class Records:
-    """The records of `file`, which is read from its start. `headers` are the fields of the header line, if there is one."""
+    """The records of `file`, which is read from its start. `headers` are the fields of the header line, if there is one.
+
+    Raises UnreadableFile if the header line is too long or has too many columns.
+    """
 
     def __init__(self, file: BinaryIO, form: FileFormat) -> None:
         file.seek(0)
@@ -36,6 +41,8 @@ class Records:
         self._rejected_before = False
         if form.header:
             first = next(self._records(), None)
+            if first and first.problem and not first.fields:
+                raise UnreadableFile(f"The file has no usable header. {first.problem}")
             self.headers = first.fields if first else []
             self._rejected_before = tuple(self.headers[-2:]) == REFUSED_HEADERS
             self.headers = self._restored(self.headers)
@@ -71,7 +78,9 @@ class Records:
             except _LineTooLong:
                 yield Record(start, start, [], f"The line has more than {MAX_LINE_LENGTH} characters.")
                 continue
-            if any(fields) and any(map(str.strip, fields)):
+            if len(fields) > MAX_COLUMNS:
+                yield Record(start, self._lines.number, [], f"The row has {len(fields):,} columns; {MAX_COLUMNS:,} is the most.")
+            elif any(fields) and any(map(str.strip, fields)):
                 yield Record(start, self._lines.number, fields)
 
 

@@ -36,19 +36,19 @@ def clock(monkeypatch, settings):
 def login(token, address="192.0.2.1", transport=Transport.HTTP, **options):
     try:
         return authenticate(PresentedToken(token), transport, address, **options)
-    except AuthenticationFailed:
-        return "wrong"
     except LoginLimited as err:
         return err.retry_after_s
+    except AuthenticationFailed:
+        return "wrong"
 
 
 def connect(password, name="pump", address="192.0.2.1"):
     try:
         return authenticate(MqttConnect(client_id="c", username=name, password=password), Transport.MQTT, address)
-    except AuthenticationFailed:
-        return "wrong"
     except LoginLimited as err:
         return err.retry_after_s
+    except AuthenticationFailed:
+        return "wrong"
 
 
 def guess(times, **where):

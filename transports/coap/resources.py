@@ -12,14 +12,16 @@ from aiocoap.resource import Resource
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from devices.authentication import AuthenticationFailed, PresentedToken, authenticate
+from devices.authentication import AuthenticationFailed, PresentedToken
 from devices.models import Device
 from provisioning.choices import Transport
 from provisioning.errors import Unavailable
+from provisioning.login_limits import LoginLimited, authenticate
+from transports.coap import echo
 from transports.codecs.device_data import BadDeviceData
 from transports.database_threads import DatabaseThreads
 from transports.device_data import answer_attribute_query, take_attributes, take_telemetry
-from transports.handler import Reply, ReplyKind, ReplySize, handle, too_large, unavailable
+from transports.handler import Reply, ReplyKind, ReplySize, handle, limited, too_large, unavailable
 
 # Firmware reads into a small buffer over CoAP too (docs/protocol.md, *Response*, Size).
 REPLY_SIZE = ReplySize(wanted=256)
@@ -49,8 +51,10 @@ class ProvisionResource(DeviceResource):
     """POST /api/v1/provision: a device asks for credentials."""
 
     async def render_post(self, request: Message) -> Message:
-        reply = handle(request.payload, Transport.COAP, address(request.remote), size=REPLY_SIZE)
-        return message(await asyncio.wrap_future(reply))
+        peer = address(request.remote)
+        proven = echo.has_proven(request, peer)
+        reply = handle(request.payload, Transport.COAP, peer, proven=proven, size=REPLY_SIZE)
+        return answer_to(peer, await asyncio.wrap_future(reply), proven=proven)
 
     def too_large(self, request: Message) -> Message:
         return message(too_large(Transport.COAP, address(request.remote)))
@@ -75,8 +79,12 @@ class DeviceDataResource(DeviceResource):
         """Return what `act` answers to the device that asks, JSON or nothing. Raises RenderableError."""
         # A token that a device chose may have a slash.
         presented = PresentedToken("/".join(request.opt.uri_path[2:-1]))
+        peer = address(request.remote)
+        proven = echo.has_proven(request, peer)
         try:
-            body = await self._threads.run(lambda: act(authenticate(presented)))
+            body = await self._threads.run(lambda: act(authenticate(presented, Transport.COAP, peer, proven=proven)))
+        except LoginLimited as err:
+            return answer_to(peer, limited(err.retry_after_s), proven=proven)
         except AuthenticationFailed:
             raise Unauthorized from None
         except BadDeviceData as err:
@@ -112,6 +120,11 @@ class CoreResource(DeviceResource):
 
     async def render_get(self, request: Message) -> Message:
         return Message(payload=self.LINKS, content_format=ContentFormat.LINKFORMAT)
+
+
+def answer_to(peer: str, reply: Reply, *, proven: bool) -> Message:
+    """Return `reply` as CoAP; where the source is limited, whose address may be forged, ask it to prove that first."""
+    return message(reply) if proven or reply.kind != ReplyKind.LIMITED else echo.challenge(peer)
 
 
 def message(reply: Reply) -> Message:

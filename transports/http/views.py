@@ -12,14 +12,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from devices.authentication import AuthenticationFailed, PresentedToken, authenticate
+from devices.authentication import AuthenticationFailed, PresentedToken
 from devices.models import Device
 from provisioning.choices import Transport
+from provisioning.errors import Unavailable
+from provisioning.login_limits import LoginLimited, authenticate
 from transports.codecs import JSON
 from transports.codecs.device_data import BadDeviceData
 from transports.device_data import answer_attribute_query, take_attributes, take_telemetry
 from transports.errors import BodyTooLarge
-from transports.handler import Reply, ReplyKind, handle, too_large, unavailable
+from transports.handler import Reply, ReplyKind, handle, limited, too_large, unavailable
 from transports.http.addresses import client_address
 from transports.http.body import read_body
 from transports.http.deferred import respond_later
@@ -88,19 +90,19 @@ class DeviceDataView(DeviceView):
         raise NotImplementedError
 
     def post(self, request: Request, token: str) -> HttpResponse:
-        return self.answered(token, lambda device: self.take(device, read_body(request._request)))
+        return self.answered(request, token, lambda device: self.take(device, read_body(request._request)))
 
-    def answered(self, token: str, act: Callable[[Device], bytes | None]) -> HttpResponse:
+    def answered(self, request: Request, token: str, act: Callable[[Device], bytes | None]) -> HttpResponse:
         """Return what `act` answers to the device of `token`, JSON or nothing, or why not."""
         try:
-            body = act(authenticate(PresentedToken(token)))
-        except AuthenticationFailed:
-            return HttpResponse(status=HTTPStatus.UNAUTHORIZED, content_type="text/plain")
+            body = act(authenticate(PresentedToken(token), Transport.HTTP, client_address(request._request)))
+        except AuthenticationFailed as err:
+            return _unauthorized(err)
         except BodyTooLarge:
             return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
         except BadDeviceData as err:
             return _error(HTTPStatus.BAD_REQUEST, str(err))
-        except (OperationalError, InterfaceError):
+        except (Unavailable, OperationalError, InterfaceError):
             return response(unavailable())
         if body is None:
             return HttpResponse(content_type="text/plain")
@@ -121,7 +123,7 @@ class AttributesView(DeviceDataView):
     def get(self, request: Request, token: str) -> HttpResponse:
         query = request._request.GET
         keys = {"client_keys": query.get("clientKeys", ""), "shared_keys": query.get("sharedKeys", "")}
-        return self.answered(token, lambda device: answer_attribute_query(device, **keys))
+        return self.answered(request, token, lambda device: answer_attribute_query(device, **keys))
 
 
 def response(reply: Reply) -> HttpResponse:
@@ -132,6 +134,12 @@ def response(reply: Reply) -> HttpResponse:
     if reply.retry_after_s:
         answer["Retry-After"] = str(reply.retry_after_s)
     return answer
+
+
+def _unauthorized(err: AuthenticationFailed) -> HttpResponse:
+    if isinstance(err, LoginLimited):
+        return response(limited(err.retry_after_s))
+    return HttpResponse(status=HTTPStatus.UNAUTHORIZED, content_type="text/plain")
 
 
 def _error(status: HTTPStatus, text: str) -> HttpResponse:

@@ -230,7 +230,9 @@ def test_dry_run_and_columns_by_position(client):
         (b"name\nX\n", {"column": "name"}, "HEADER=TYPE"),
         (b"name\nX\n", {"columns": "["}, "not JSON"),
         (b"name,a\nX,1\n", {"columns": '[{"type": "NAME"}]'}, "the file has 2"),
-        (b"name\nX\n", {"encoding": "ebcdic"}, "not known"),
+        (b"name\nX\n", {"encoding": "ebcdic"}, "ebcdic"),
+        (b"x," * 99_999 + b"name\n", {}, "100,000 columns"),
+        (b"x," * 99_999 + b"X\n", {"header": "false"}, "100,000 columns"),
     ],
 )
 def test_upload_that_cannot_be_read_is_refused_with_the_reason(client, content, fields, sentence):

@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from imports.csv.file_format import FileFormat
+from imports.csv.file_format import FileFormat, UnreadableFile
 from imports.csv.formulas import escape_formula, restored
-from imports.csv.records import MAX_LINE_LENGTH, Records
+from imports.csv.records import MAX_COLUMNS, MAX_LINE_LENGTH, Records
 from imports.csv.values import as_json, cast
 
 
@@ -97,3 +97,16 @@ def test_json_text_is_that_of_the_value(value):
     import json
 
     assert json.loads(as_json(value)) == value
+
+
+def test_header_with_too_many_columns_is_refused_before_anything_is_read():
+    with pytest.raises(UnreadableFile, match="100,000 columns; 1,000 is the most"):
+        read("x," * 99_999 + "x\n")
+    with pytest.raises(UnreadableFile, match="no usable header"):
+        read("x" * (MAX_LINE_LENGTH + 1) + "\nname\n")
+
+
+def test_row_with_too_many_columns_spoils_itself_alone():
+    rows = read("name,note\na,1\n" + "," * MAX_COLUMNS + "\nb,2\n")
+
+    assert rows == [(2, ["a", "1"], False), (3, [], True), (4, ["b", "2"], False)]

@@ -221,7 +221,7 @@ def test_token_stands_in_no_log_whatever_happens(device, log_output, monkeypatch
     statuses.append(Client().get(f"/api/v1/{TOKEN}/telemetri").status_code)
     statuses.append(Client().get(f"/api/v1/{TOKEN}/attributes?sharedKeys={'k,' * 1001}").status_code)
     for failure in (OperationalError("gone"), RuntimeError("a defect")):
-        monkeypatch.setattr(views, "authenticate", lambda shown, failure=failure: (_ for _ in ()).throw(failure))
+        monkeypatch.setattr(views, "authenticate", lambda *_, failure=failure: (_ for _ in ()).throw(failure))
         statuses.append(post("telemetry", {"a": 1}).status_code)
 
     assert statuses == [200, 400, 401, 405, 404, 401, 503, 500]
@@ -232,7 +232,7 @@ def test_token_stands_in_no_log_whatever_happens(device, log_output, monkeypatch
 
 
 def test_server_error_answers_500_in_json_without_details(device, log_output, monkeypatch):
-    monkeypatch.setattr(views, "authenticate", lambda shown: 1 / 0)
+    monkeypatch.setattr(views, "authenticate", lambda *_: 1 / 0)
     answer = post("telemetry", {"a": 1})
 
     assert (answer.status_code, answer["Content-Type"]) == (500, "application/json")
@@ -244,3 +244,26 @@ def test_time_now_is_used_without_ts(device):
     post("telemetry", {"a": 1})
 
     assert before <= LatestTelemetry.objects.get().measured_at <= timezone.now()
+
+
+def test_guesses_of_tokens_are_limited_and_devices_that_worked_before_go_on(device, settings):
+    settings.GUESSES_PER_SOURCE = 5
+    client = Client()
+    assert client.post(f"/api/v1/{TOKEN}/telemetry", b"{}", content_type="").status_code == 200
+
+    answers = [client.post(f"/api/v1/guess-{number}/telemetry", b"{}", content_type="") for number in range(7)]
+
+    assert [answer.status_code for answer in answers] == [401] * 6 + [429]
+    assert int(answers[-1]["Retry-After"]) > 0
+    assert answers[-1].json()["status"] == "FAILURE"
+    assert client.post(f"/api/v1/{TOKEN}/telemetry", b"{}", content_type="").status_code == 200
+    elsewhere = client.post("/api/v1/nobody/telemetry", b"{}", content_type="", REMOTE_ADDR="192.0.2.9")
+    assert elsewhere.status_code == 401
+
+
+def test_credentials_that_cannot_be_decrypted_are_answered_503(device, settings):
+    settings.ENCRYPTION_KEYS = ["BhKPHk4w0lZqWZoDbV1oJ5vS0cD7mO6b2cYc8w0Q3zE="]
+
+    answer = Client().post(f"/api/v1/{TOKEN}/telemetry", b"{}", content_type="")
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")

@@ -8,7 +8,10 @@ from amqtt.mqtt.connack import NOT_AUTHORIZED, SERVER_UNAVAILABLE
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from devices.authentication import AuthenticationFailed, MqttConnect, authenticate
+from devices.authentication import AuthenticationFailed, MqttConnect
+from provisioning.choices import Transport
+from provisioning.errors import Unavailable
+from provisioning.login_limits import authenticate
 from transports.mqtt.broker.broker_state import BrokerState
 from transports.mqtt.broker.clients import BridgeClient, Client, DeviceClient, ProvisioningClient
 from transports.mqtt.broker.connect import Connect, Refused
@@ -31,10 +34,10 @@ async def _identified(connect: Connect, state: BrokerState) -> Client:
         return ProvisioningClient(state, name=connect.client_id, address=connect.address)
     presented = MqttConnect(client_id=connect.client_id, username=connect.username, password=connect.password)
     try:
-        device = await state.database.run(authenticate, presented)
+        device = await state.database.run(authenticate, presented, Transport.MQTT, connect.address)
     except AuthenticationFailed as err:
         raise Refused(NOT_AUTHORIZED, str(err)) from None
-    except (DatabaseError, InterfaceError) as err:
+    except (DatabaseError, InterfaceError, Unavailable) as err:
         raise Refused(SERVER_UNAVAILABLE, f"the database: {type(err).__name__}") from err
     return DeviceClient(state, device, presented)
 
