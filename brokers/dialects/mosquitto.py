@@ -16,6 +16,11 @@ def configuration(broker: Broker, url: str) -> str:
 # {broker.name}: Firstlight decides who may connect.
 per_listener_settings false
 allow_anonymous false
+# Requests reach the bridge at QoS 1, and wait for it while it restarts.
+upgrade_outgoing_qos true
+max_inflight_messages 200
+max_queued_messages 100000
+message_size_limit 131072
 plugin /usr/lib/firstlight/firstlight.so
 plugin_opt_url {url}
 plugin_opt_broker {broker.pk}

@@ -40,9 +40,7 @@ class Site:
         self.environment = self.web.environment
         made = manage(self.environment, "create_broker", "plant", "--kind", "mosquitto", "--json").splitlines()[-1]
         self.config = json.loads(made)
-        self.broker = PluginMosquitto(
-            folder / "broker", built, self.web.url, broker=self.config["id"], secret=self.config["secret"]
-        ).start()
+        self.broker = PluginMosquitto(folder / "broker", built, self.web.url, printed=self.config["config"]).start()
         self.profile = create_profile(self.environment, "sensors")
         self.bridge = self._start_bridge()
         self.broker.wait_for_log("a new list of")

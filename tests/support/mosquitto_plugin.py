@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.broker_feed import BROKER, SECRET
 from tests.support.processes import Server, lasting_port, listens, program, wait_for
 from tests.support.web import ROOT
 
+INSTALLED = "/usr/lib/firstlight/firstlight.so"
 SOURCE = ROOT / "deploy" / "mosquitto" / "plugin"
 
 
@@ -41,7 +43,10 @@ def _library(name: str) -> str:
 
 
 class PluginMosquitto:
-    """Mosquitto with the plugin on a free port, its configuration and store in `folder`."""
+    """Mosquitto with the plugin on a free port, its configuration and store in `folder`.
+
+    `printed` is the configuration that create_broker prints, in place of url, broker and secret.
+    """
 
     def __init__(
         self,
@@ -53,18 +58,25 @@ class PluginMosquitto:
         secret: str = SECRET,
         sanitized: bool = True,
         configuration: str = "",
+        printed: str = "",
+        prefix: Sequence[str] = (),
         **options: str,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.sanitized = folder, sanitized
+        self.folder, self.sanitized, self.prefix = folder, sanitized, prefix
         self.port = lasting_port()
         self.replica = folder / "replica"
         (folder / "secret").write_text(secret + "\n")
+        library = str(built / "firstlight.so")
         # Tests knock until a change has arrived: that must not look like guessing.
         options = {"guesses_per_minute": "0"} | options
-        given = {"url": url, "broker": broker, "secret_file": str(folder / "secret"), "file": str(self.replica), **options}
+        given = {"file": str(self.replica), **options}
+        if not printed:
+            printed = f"per_listener_settings false\nallow_anonymous false\nplugin {INSTALLED}\n"
+            given |= {"url": url, "broker": broker, "secret_file": str(folder / "secret")}
+        assert f"plugin {INSTALLED}\n" in printed
         (folder / "mosquitto.conf").write_text(
-            f"per_listener_settings false\nallow_anonymous false\nplugin {built / 'firstlight.so'}\n"
+            printed.replace(INSTALLED, library)
             + "".join(f"plugin_opt_{name} {value}\n" for name, value in given.items())
             + f"listener {self.port} 127.0.0.1\nuser root\n{configuration}\n"
         )
@@ -79,7 +91,7 @@ class PluginMosquitto:
                 "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
                 "LSAN_OPTIONS": "exitcode=0",  # the broker's own leaks; `stop` looks for ours
             }
-        command = [program("mosquitto", "mosquitto"), "-c", str(self.folder / "mosquitto.conf")]
+        command = [*self.prefix, program("mosquitto", "mosquitto"), "-c", str(self.folder / "mosquitto.conf")]
         self.server = Server(command, self.folder / "log", env=environment, cwd=self.folder)
         wait_for(lambda: listens(self.port) or not self.server.alive, "Mosquitto")
         assert self.server.alive, self.log
