@@ -9,6 +9,8 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 
+from core.private_files import make_private_folder
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("firstlight")
@@ -23,8 +25,9 @@ def log_as_the_others_do(**_: Any) -> None:
 
 
 @app.on_after_configure.connect
-def _make_queue_folders(**_: Any) -> None:
-    """Create the folders of the filesystem queue: kombu expects them to exist, in the sender and in the worker."""
+def _make_folders(**_: Any) -> None:
+    """Create the folders of the scheduler and of the filesystem queue, which Celery and kombu expect to exist."""
+    make_private_folder(Path(settings.CELERY_BEAT_SCHEDULE_FILENAME).parent)
     for option, value in getattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", {}).items():
         if "folder" in option:
-            Path(value).mkdir(parents=True, exist_ok=True)
+            make_private_folder(Path(value))

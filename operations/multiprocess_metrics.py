@@ -12,6 +12,7 @@ from typing import IO
 from prometheus_client import mmap_dict, multiprocess, values
 
 from core.locks import try_lock
+from core.private_files import make_private_folder
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class SharedMetrics:
     def _take(self) -> IO[bytes] | None:
         """Lock the folder and empty it; return None where that cannot be done, or another web server has it."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(self.folder)
             lock = try_lock(self.folder / "lock")
             if lock is None:
                 self._complain("another web server uses it")

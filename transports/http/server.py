@@ -18,6 +18,7 @@ from provisioning.group_commit import group_commit
 from transports.database_threads import Threads
 from transports.http.asgi import Application, UploadLimits
 from transports.http.connection import Connection, ConnectionLimits, SilentConnections
+from transports.http.long_poll import long_polls
 from transports.http.workers import Workers
 
 # Seconds in which a worker that was told to stop finishes its requests.
@@ -36,7 +37,12 @@ class WorkerServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        long_polls.start()
         asyncio.get_running_loop().add_reader(self._parent, self._parent_is_gone)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await long_polls.stop()
+        await super().shutdown(sockets)
 
     def _parent_is_gone(self) -> None:
         self.should_exit = True

@@ -25,6 +25,7 @@ from transports.handler import Reply, ReplyKind, handle, limited, too_large, una
 from transports.http.addresses import client_address
 from transports.http.body import read_body
 from transports.http.deferred import respond_later
+from transports.http.long_poll import DEFAULT_S, MAX_S, itself, long_polls
 
 STATUS = {
     ReplyKind.SUCCESS: HTTPStatus.OK,
@@ -92,8 +93,8 @@ class DeviceDataView(DeviceView):
     def post(self, request: Request, token: str) -> HttpResponse:
         return self.answered(request, token, lambda device: self.take(device, read_body(request._request)))
 
-    def answered(self, request: Request, token: str, act: Callable[[Device], bytes | None]) -> HttpResponse:
-        """Return what `act` answers to the device of `token`, JSON or nothing, or why not."""
+    def answered(self, request: Request, token: str, act: Callable[[Device], bytes | HttpResponse | None]) -> HttpResponse:
+        """Return what `act` answers to the device of `token`, JSON or nothing or a response, or why not."""
         try:
             body = act(authenticate(PresentedToken(token), Transport.HTTP, client_address(request._request)))
         except AuthenticationFailed as err:
@@ -104,9 +105,7 @@ class DeviceDataView(DeviceView):
             return _error(HTTPStatus.BAD_REQUEST, str(err))
         except (Unavailable, OperationalError, InterfaceError):
             return response(unavailable())
-        if body is None:
-            return HttpResponse(content_type="text/plain")
-        return HttpResponse(body, content_type=JSON.content_type, headers={"Cache-Control": "no-store"})
+        return body if isinstance(body, HttpResponse) else _data(body)
 
 
 class TelemetryView(DeviceDataView):
@@ -126,6 +125,20 @@ class AttributesView(DeviceDataView):
         return self.answered(request, token, lambda device: answer_attribute_query(device, **keys))
 
 
+class AttributeUpdatesView(DeviceDataView):
+    """GET /api/v1/{token}/attributes/updates?timeout=milliseconds: wait until a shared attribute changes."""
+
+    http_method_names = ("get", "options")
+
+    def get(self, request: Request, token: str) -> HttpResponse:
+        plain = request._request
+        try:
+            timeout_s = min(int(plain.GET.get("timeout") or 1000 * DEFAULT_S) / 1000, MAX_S)
+        except ValueError:
+            return _error(HTTPStatus.BAD_REQUEST, "timeout must be a number of milliseconds.")
+        return self.answered(request, token, lambda device: respond_later(plain, long_polls.wait(device.pk, timeout_s), itself))
+
+
 def response(reply: Reply) -> HttpResponse:
     """Return `reply` as HTTP."""
     answer = HttpResponse(reply.body, status=STATUS[reply.kind], content_type=reply.codec.content_type)
@@ -140,6 +153,12 @@ def _unauthorized(err: AuthenticationFailed) -> HttpResponse:
     if isinstance(err, LoginLimited):
         return response(limited(err.retry_after_s))
     return HttpResponse(status=HTTPStatus.UNAUTHORIZED, content_type="text/plain")
+
+
+def _data(body: bytes | None) -> HttpResponse:
+    if body is None:
+        return HttpResponse(content_type="text/plain")
+    return HttpResponse(body, content_type=JSON.content_type, headers={"Cache-Control": "no-store"})
 
 
 def _error(status: HTTPStatus, text: str) -> HttpResponse:

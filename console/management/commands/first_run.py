@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from console.first_run import first_run
 from console.greeting import first_greeting, later_greeting
+from core.private_files import make_private, make_private_folder
 from operations.ports import PortUnusable, require_free_ports
 
 
@@ -20,7 +21,8 @@ class Command(BaseCommand):
             require_free_ports()
         except PortUnusable as err:
             raise CommandError(str(err)) from None
-        settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(settings.DATA_DIR)
+        make_private(settings.DATA_DIR)
         call_command("migrate", verbosity=0)
         made = first_run()
         self.stdout.write(first_greeting(made) if made else later_greeting())
