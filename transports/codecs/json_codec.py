@@ -11,7 +11,8 @@ from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
 from transports.codecs.base import MalformedRequest, NotThisFormat, failure_text, merged_idempotency_key
 
 LWM2M = "LWM2M_CREDENTIALS"
-
+# `values` of an enumeration makes a list each time.
+_CREDENTIALS_TYPES = (*CredentialsType.values, LWM2M)
 
 # docs/protocol.md, *Response*, Size: what firmware with small buffers needs and can take.
 ESSENTIAL_FIELDS = 3
@@ -126,9 +127,8 @@ class _Fields:
         value = self._document.get("credentialsType")
         if value is None:
             return CredentialsType.ACCESS_TOKEN
-        known = (*CredentialsType.values, LWM2M)
-        if not isinstance(value, str) or value not in known:
-            raise self._malformed(f"credentialsType must be one of {', '.join(known)}.")
+        if not isinstance(value, str) or value not in _CREDENTIALS_TYPES:
+            raise self._malformed(f"credentialsType must be one of {', '.join(_CREDENTIALS_TYPES)}.")
         return value
 
     def credentials(self, credentials_type: str) -> Credentials | None:
