@@ -9,9 +9,11 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import Error, connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from operations.choices import Process
+from operations.leases import release_lease, take_lease
 from operations.metrics import READY, serve_metrics
 from operations.models import Heartbeat
 
@@ -29,6 +31,9 @@ class Beating:
         self._instance = f"{process}@{socket.gethostname()[:100]}:{os.getpid()}-{secrets.token_hex(3)}"
         self._ready = False
         self._note = ""
+        self.is_alone = False
+        # Whether others of this process were ready at the last heartbeat.
+        self.peers = False
         self._woken = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -47,12 +52,26 @@ class Beating:
 
     def has_peers(self) -> bool:
         """Return whether other instances of this process are ready; False while the database is unavailable."""
-        others = Heartbeat.objects.filter(process=self._process, ready=True, beat_at__gt=timezone.now() - STALE)
         try:
-            return others.exclude(instance=self._instance).exists()
+            return self._ready_peers().exists()
         except Error:
             connection.close()
             return False
+
+    def _ready_peers(self) -> QuerySet[Heartbeat]:
+        fresh = Heartbeat.objects.filter(process=self._process, ready=True, beat_at__gt=timezone.now() - STALE)
+        return fresh.exclude(instance=self._instance)
+
+    def may_serve_alone(self) -> bool:
+        """Return whether this process alone may do work that cannot be shared. Then `is_alone` says whether it still may.
+
+        Each heartbeat renews it. While the database is unavailable it stays as it is.
+        """
+        try:
+            self.is_alone = take_lease(self._process, self._instance)
+        except Error:
+            connection.close()
+        return self.is_alone
 
     def stop(self) -> None:
         """Delete the heartbeat of this process."""
@@ -75,6 +94,9 @@ class Beating:
         try:
             Heartbeat.objects.update_or_create(instance=self._instance, defaults=values)
             Heartbeat.objects.filter(beat_at__lt=now - 20 * STALE).delete()
+            self.peers = self._ready_peers().exists()
+            if self.is_alone:
+                self.is_alone = take_lease(self._process, self._instance)
         except Error as err:
             connection.close()
             log.debug("No heartbeat: %s", type(err).__name__)
@@ -82,6 +104,7 @@ class Beating:
     def _remove(self) -> None:
         try:
             Heartbeat.objects.filter(instance=self._instance).delete()
+            release_lease(self._process, self._instance)
         except Error as err:
             log.debug("The heartbeat could not be deleted and stays until it is stale: %s", type(err).__name__)
 

@@ -27,3 +27,17 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_process_display()} {self.instance}"
+
+
+class Lease(models.Model):
+    """Work that one process at a time does, and which one does it now, e.g. the bridge on "edge-1" serves the broker."""
+
+    name = models.CharField(primary_key=True, max_length=64)
+    holder = models.CharField(max_length=255, blank=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder or 'free'}"

@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 import time
+from dataclasses import replace
 from typing import Protocol
 
 from paho.mqtt.client import MQTTv5, MQTTv311
@@ -25,6 +26,8 @@ STOP_WITHIN_S = 7.0
 # A connection that stood this long was a good one: the next outage begins with the shortest wait again.
 STEADY_AFTER_S = 10.0
 LONGEST_WAIT_S = 10.0
+# With other bridges there, the broker keeps requests for one that is gone no longer than this.
+KEPT_WITH_PEERS_S = 5
 
 
 class Reporter(Protocol):
@@ -32,6 +35,11 @@ class Reporter(Protocol):
 
     def report(self, *, ready: bool, note: str = "") -> None: ...
     def has_peers(self) -> bool: ...
+    def may_serve_alone(self) -> bool: ...
+    @property
+    def is_alone(self) -> bool: ...
+    @property
+    def peers(self) -> bool: ...
 
 
 class Bridge:
@@ -55,7 +63,7 @@ class Bridge:
         self._verdict: Verdict | None = None
         self._probing: threading.Thread | None = None
         self._stop_by: float | None = None
-        self._stopping = False
+        self._stopping = self._renewing = False
 
     def run(self) -> bool:
         """Serve until stopped. Return whether everything in flight was finished, and the database is available."""
@@ -82,6 +90,9 @@ class Bridge:
         assert self._connection
         self._delivery.connected(self._connection, session_present=session_present)
 
+    def may_serve_alone(self) -> bool:
+        return self._reporter.may_serve_alone()
+
     def arrived(self, message: Message, mid: int) -> None:
         self._delivery.arrived(message, mid)
 
@@ -91,15 +102,21 @@ class Bridge:
     # --- the loop --------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        if self._stopping and self._stop_by is None:
+        # A bridge that renews its connection is ready again in a moment, and can then leave in order.
+        if self._stopping and self._stop_by is None and not self._renewing:
             self._begin_to_stop()
         connection = self._connection or self._open()
         if connection:
             connection.turn(self._woken, min(1.0, self._delivery.seconds_left()))
+            if connection.ready and not connection.shared and not self._reporter.is_alone:
+                connection.give_way()
+            self._renewing = self._renewing and not connection.ready
             if connection.ended:
                 self._drop(connection.ended)
             elif connection.ready and not self._was_ready:
                 self._became_ready(connection)
+            elif connection.ready and connection.shared and connection.session_expiry_s != self._session_expiry_s():
+                self._renew(connection)
         else:
             self._wait(min(1.0, self._reconnect.seconds_left(), self._delivery.seconds_left()))
         with contextlib.suppress(BlockingIOError):
@@ -120,19 +137,35 @@ class Bridge:
     def _open(self) -> BrokerConnection | None:
         if self._reconnect.seconds_left():
             return None
-        self._connection = BrokerConnection(self._account, self._version, self)
+        account = replace(self._account, session_expiry_s=self._session_expiry_s())
+        self._connection = BrokerConnection(account, self._version, self)
         try:
             self._connection.open()
         except OSError as err:
             self._drop(f"It cannot be reached: {err.strerror or err}.")
         return self._connection
 
+    def _session_expiry_s(self) -> int:
+        kept_s = self._account.session_expiry_s
+        return min(kept_s, KEPT_WITH_PEERS_S) if self._reporter.peers else kept_s
+
+    def _renew(self, connection: BrokerConnection) -> None:
+        """Connect once more, since MQTT 5 lets a client say only in CONNECT how long its session is kept."""
+        kept_s = self._session_expiry_s()
+        what = "Other bridges share the work" if self._reporter.peers else "No other bridge is left"
+        log.info("%s: the broker keeps requests for this bridge for %s s.", what, kept_s)
+        self._delivery.disconnected()
+        connection.close()
+        self._connection = None
+        self._renewing = True
+
     def _drop(self, why: str) -> None:
         """The connection is over. Say so once per outage, and choose the protocol version for the next try."""
         connection, self._connection = self._connection, None
+        self._renewing = False
         self._delivery.disconnected()
         if connection:
-            connection.abandon()
+            connection.finish()
             if self._choose_version(connection):
                 return
         if self._was_ready and time.monotonic() - self._ready_since > STEADY_AFTER_S:

@@ -33,6 +33,12 @@ CLOSE_TIMEOUT_S = 1.0
 READY_TIMEOUT_S = 10.0
 # Far above MAX_REQUEST_BYTES, so that what is too large gets its answer, and far below what would hurt.
 MAX_PACKET_BYTES = 1024 * 1024
+GAVE_WAY = "Another bridge serves this broker, which has no shared subscriptions: this one waits until that one is gone."
+TAKEN_OVER = (
+    "Another client took over the bridge's client id. If it is a bridge on another host, give each host a name of its own."
+)
+# MQTT 5.0 section 3.14.2.1.
+SESSION_TAKEN_OVER = 0x8E
 VERSION_NAMES: Mapping[MQTTProtocolVersion, str] = {MQTTv5: "MQTT 5", MQTTv311: "MQTT 3.1.1"}
 
 
@@ -53,6 +59,7 @@ class Listener(Protocol):
     """What a connection reports to its bridge, from within `turn`."""
 
     def accepted(self, *, session_present: bool) -> None: ...
+    def may_serve_alone(self) -> bool: ...
     def arrived(self, message: Message, mid: int) -> None: ...
     def handed_over(self, request: InflightRequest, problem: str) -> None: ...
 
@@ -64,6 +71,8 @@ class BrokerConnection:
         self.version = version
         self.ready = self.shared = self.was_opened = self.was_accepted = self.version_refused = False
         self.ended = ""
+        self._gives_way = False
+        self.session_expiry_s = account.session_expiry_s
         self._account = account
         self._listener = listener
         self._deadline = time.monotonic() + READY_TIMEOUT_S
@@ -112,6 +121,19 @@ class BrokerConnection:
     def leave(self) -> None:
         """Give up the subscription, so that the broker sends new requests to other bridges."""
         self._client.unsubscribe([self._shared_filter(), self._account.requests])
+
+    def give_way(self) -> None:
+        """Leave the broker to another bridge: give up the subscriptions, so that it keeps no requests for this one."""
+        self._gives_way = True
+        self._client.unsubscribe([self._account.requests, self._account.shared_request or self._account.requests])
+        self._end(GAVE_WAY)
+
+    def finish(self) -> None:
+        """Disconnect in order if another bridge takes over, else drop the connection as it is."""
+        if self._gives_way:
+            self.close()
+        else:
+            self.abandon()
 
     def close(self) -> None:
         """Disconnect in order; the session stays with the broker."""
@@ -169,6 +191,9 @@ class BrokerConnection:
 
     def _subscribe(self) -> None:
         """Ask for the requests of all clients, for those on the shared topic, and drop what an earlier session asked for."""
+        if not self.shared and not self._listener.may_serve_alone():
+            self.give_way()
+            return
         filters = [self._shared_filter() if self.shared else self._account.requests]
         if self._account.shared_request:
             filters.append(self._share(self._account.shared_request) if self.shared else self._account.shared_request)
@@ -195,6 +220,10 @@ class BrokerConnection:
             self._end(f"The broker refused the subscription to {self._account.requests}: {reasons[0]}.")
 
     def _on_message(self, _client: Client, _data: Any, received: MQTTMessage) -> None:
+        if self._gives_way:
+            # The other bridge got it too. Unacknowledged, the broker would keep it for this one.
+            self._client.ack(received.mid, received.qos)
+            return
         try:
             topic = received.topic
         except UnicodeDecodeError:
@@ -220,6 +249,9 @@ class BrokerConnection:
     def _on_disconnect(
         self, _client: Client, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
+        if reason.value == SESSION_TAKEN_OVER:
+            self._end(TAKEN_OVER)
+            return
         who = "The broker ended the connection" if flags.is_disconnect_packet_from_server else "The connection broke"
         self._end(f"{who}: {reason}.")
 

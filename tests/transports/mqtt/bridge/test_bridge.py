@@ -363,6 +363,12 @@ class Reporter:
     def has_peers(self) -> bool:
         return False
 
+    is_alone = True
+    peers = False
+
+    def may_serve_alone(self) -> bool:
+        return self.is_alone
+
 
 def test_bridge_falls_back_to_mqtt_3_1_1_by_itself_and_without_an_alarm(core: Core, caplog: pytest.LogCaptureFixture):
     broker, reporter = OldBroker(), Reporter()
