@@ -84,7 +84,7 @@ def main() -> None:
                 memory = psutil.Process(broker.server.process.pid).memory_info().rss / 2**20
                 print(f"{done / options.seconds:,.0f} sessions a second, the broker at {memory:.0f} MiB", flush=True)
         finally:
-            broker.server.stop()
+            broker.stop()
 
 
 if __name__ == "__main__":

@@ -294,6 +294,11 @@ COAP_HOST = env.str("COAP_HOST", default="127.0.0.1")
 COAP_PORT = env.int("COAP_PORT", default=5683)
 MQTT_HOST = env.str("MQTT_HOST", default="127.0.0.1")
 MQTT_PORT = env.int("MQTT_PORT", default=1883)
+# The embedded broker with TLS; empty: without. Its certificate and key in PEM, default: made below DATA_DIR.
+MQTT_TLS_PORT = env.int("MQTT_TLS_PORT", default=8883) if env.str("MQTT_TLS_PORT", default="8883").strip() else None
+MQTT_TLS_CERT_FILE = env.str("MQTT_TLS_CERT_FILE", default="").strip()
+MQTT_TLS_KEY_FILE = env.str("MQTT_TLS_KEY_FILE", default="").strip()
+MQTT_TLS_FOLDER = DATA_DIR / "tls"
 
 # Without MQTT_BROKER_URL the bridge connects to the embedded broker, as user `bridge`.
 MQTT_BROKER_URL = _secret("MQTT_BROKER_URL")
@@ -316,6 +321,8 @@ MQTT_REQUEST_TOPIC = env.str("MQTT_REQUEST_TOPIC", default="/provision/request/{
 MQTT_RESPONSE_TOPIC = env.str("MQTT_RESPONSE_TOPIC", default="/provision/response/{client_id}")
 # The embedded broker: maximum number of connections, and seconds until an idle provisioning session is closed.
 MQTT_MAX_CONNECTIONS = env.int("MQTT_MAX_CONNECTIONS", default=10_000)
+# Of those, connections from one address on which devices provision.
+MQTT_MAX_CONNECTIONS_PER_ADDRESS = env.int("MQTT_MAX_CONNECTIONS_PER_ADDRESS", default=2_000)
 MQTT_PROVISION_IDLE_S = env.int("MQTT_PROVISION_IDLE_S", default=300)
 # Answer unmodified firmware on the shared response topic of a broker that does not keep replies apart:
 # every device subscribed there at that moment sees the reply. For a test bench or a single production line.

@@ -8,9 +8,15 @@ from console.addresses import Addresses, own_addresses
 from console.client_commands import coap_client, curl, mosquitto_pub, mosquitto_rr, request_body
 from console.first_run import FirstRun
 from core.random_text import random_alphanumeric
+from transports.mqtt.broker.server_certificate import server_files
 
 # Debian installs libcoap's client for each TLS library, under these names; upstream calls it coap-client.
 COAP_CLIENTS = ("coap-client", "coap-client-notls", "coap-client-openssl", "coap-client-gnutls")
+
+
+_TLS = """
+MQTT with TLS on port {port}. Devices trust this CA: {ca}
+"""
 
 
 def first_greeting(made: FirstRun) -> str:
@@ -49,10 +55,12 @@ def _mqtt(made: FirstRun, at: Addresses) -> str:
         return "MQTT: through your own broker, MQTT_BROKER_URL; see docs/mqtt.md.\n"
     token = random_alphanumeric()
     own_token = request_body(made.key, made.secret, "demo-mqtt-2", credentialsType="ACCESS_TOKEN", token=token)
+    files = server_files() if settings.MQTT_TLS_PORT is not None else None
+    tls = _TLS.format(port=settings.MQTT_TLS_PORT, ca=files.ca) if files and files.ca else ""
     return f"""MQTT (Debian: apt-get install mosquitto-clients), mosquitto_rr prints the reply:
   {" ".join(mosquitto_rr(request_body(made.key, made.secret, "demo-mqtt"), at, "demo"))}
 
 MQTT, a device that chooses its own token and then sends a measurement with it:
   {" ".join(mosquitto_pub(own_token, at, "demo"))}
   mosquitto_pub -h {at.mqtt_host} -p {at.mqtt_port} -u {token} -t v1/devices/me/telemetry -m '{{"temperature": 21.5}}'
-"""
+{tls}"""

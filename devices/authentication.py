@@ -64,8 +64,14 @@ def authenticate(presented: Presented) -> Device:
         raise AuthenticationFailed(f"Device {device.pk} is blocked.")
     if credentials.certificate_claim and not certificate_prove(credentials=credentials):
         raise AuthenticationFailed(f"Device {device.pk} named a certificate that another device has.")
-    _note_seen(device)
+    note_seen(device)
     return device
+
+
+def is_valid(presented: Presented) -> bool:
+    """Return whether the credentials `presented` would still be accepted; nothing is noted."""
+    credentials = retry_stale_connection(lambda: _find(presented))
+    return credentials is not None and not credentials.device.blocked
 
 
 def _find(presented: Presented) -> DeviceCredentials | None:
@@ -80,15 +86,17 @@ def _find(presented: Presented) -> DeviceCredentials | None:
 
 
 def _find_mqtt(presented: MqttConnect) -> DeviceCredentials | None:
-    """Return the device of a CONNECT: by client id and user name together, else by user name, else by client id."""
-    if not _fit(presented.client_id, presented.username, presented.password):
-        return None
+    """Return the credentials of a CONNECT: by client id and user name together, else by user name.
+
+    The client id alone counts only without a user name. What is not text that credentials can have is ignored.
+    """
     ids = []
-    if presented.client_id and presented.username:
-        ids.append(mqtt_basic_id(client_id=presented.client_id, username=presented.username))
-    if presented.username:
+    has_client_id = bool(presented.client_id) and _fit(presented.client_id)
+    if presented.username and _fit(presented.username):
+        if has_client_id:
+            ids.append(mqtt_basic_id(client_id=presented.client_id, username=presented.username))
         ids.append(username_id(presented.username))
-    if presented.client_id:
+    elif has_client_id and not presented.username:
         ids.append(mqtt_basic_id(client_id=presented.client_id, username=""))
     found = {row.credentials_id: row for row in _candidates(*ids)}
     return next((found[one] for one in ids if one in found and _password_fits(found[one], presented.password)), None)
@@ -97,7 +105,9 @@ def _find_mqtt(presented: MqttConnect) -> DeviceCredentials | None:
 def _password_fits(row: DeviceCredentials, password: str) -> bool:
     credentials = row.unpacked()
     if isinstance(credentials, MqttBasic):
-        return hmac.compare_digest(credentials.password.encode(), password.encode())
+        stored = credentials.password.encode()
+        # Where none is stored, any is accepted. The one from a CONNECT may be any bytes.
+        return not stored or hmac.compare_digest(stored, password.encode(errors="surrogateescape"))
     return row.type == CredentialsType.ACCESS_TOKEN
 
 
@@ -111,7 +121,8 @@ def _fit(*parts: str) -> bool:
     return all(len(part) <= MAX_TEXT_LENGTH and not has_control_characters(part) for part in parts)
 
 
-def _note_seen(device: Device) -> None:
+def note_seen(device: Device) -> None:
+    """Set when `device` was first used and last seen."""
     now = timezone.now()
     if device.first_used_at and device.last_seen_at and device.last_seen_at > now - SEEN_INTERVAL:
         return

@@ -4,6 +4,7 @@ from django.db import models
 
 # The server attribute that says `provisioned` (docs/protocol.md, *Strategies*).
 PROVISION_STATE = "provisionState"
+PROVISIONED = "provisioned"
 
 
 class CredentialsType(models.TextChoices):

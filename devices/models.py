@@ -25,7 +25,11 @@ class Device(models.Model):
     label = models.CharField(max_length=255, blank=True)
     description = models.TextField(blank=True)
     profile = models.ForeignKey(DeviceProfile, on_delete=models.PROTECT, related_name="devices")
-    gateway = models.BooleanField(default=False)
+    gateway = models.BooleanField(default=False, help_text="It may report for devices that have no connection of their own.")
+    # Set, the device has no connection of its own, or not only: this gateway reports for it.
+    parent_gateway = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children", limit_choices_to={"gateway": True}
+    )
     blocked = models.BooleanField(default=False, help_text="A blocked device can neither provision nor authenticate.")
 
     provisioned_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -36,6 +40,9 @@ class Device(models.Model):
     retry_id = models.CharField(max_length=64, blank=True, editable=False)
     first_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Why its last refused message was refused, for the operator.
+    last_problem = models.CharField(max_length=255, blank=True, db_default="", editable=False)
+    last_problem_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     # The import that created it, so that it can be undone.
     import_job = models.ForeignKey(
@@ -46,7 +53,12 @@ class Device(models.Model):
 
     class Meta:
         ordering = ("name",)
-        constraints = (models.CheckConstraint(condition=~Q(name=""), name="device_name_not_empty"),)
+        constraints = (
+            models.CheckConstraint(condition=~Q(name=""), name="device_name_not_empty"),
+            models.CheckConstraint(
+                condition=Q(parent_gateway=None) | ~Q(parent_gateway=models.F("id")), name="device_not_its_own_gateway"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -55,6 +67,8 @@ class Device(models.Model):
         super().clean()
         if has_control_characters(self.name):
             raise ValidationError({"name": "The name has control characters."})
+        if self.parent_gateway_id == self.pk:
+            raise ValidationError({"parent_gateway": "A device cannot be its own gateway."})
 
 
 class DeviceCredentials(models.Model):

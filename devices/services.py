@@ -2,16 +2,17 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core.model_update import model_update
+from core.text import sanitized
 from core.unique import unique
 from devices.bulk_services import devices_reset_provisioning
 from devices.choices import PROVISION_STATE
@@ -23,6 +24,7 @@ from events.services import NewEvent, named_keys, record
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
+PROBLEM_INTERVAL = timedelta(minutes=1)
 NAME_TAKEN = "A device with this name already exists."
 
 
@@ -101,6 +103,13 @@ def device_reset_provisioning(*, device: Device) -> None:
 def credentials_handed_out(*, credentials: QuerySet[DeviceCredentials]) -> None:
     """Note that somebody gets to see `credentials`: after a reset the device then gets new ones."""
     DeviceCredentials.objects.filter(pk__in=credentials.order_by().values("pk")).update(handed_out_at=timezone.now())
+
+
+def device_note_problem(*, device: Device, text: str) -> None:
+    """Keep `text`, why a message of `device` was refused, for the operator; the same text at most once a minute."""
+    now, problem = timezone.now(), sanitized(text)
+    recent = Q(last_problem=problem, last_problem_at__gt=now - PROBLEM_INTERVAL)
+    Device.objects.filter(~recent, pk=device.pk).update(last_problem=problem, last_problem_at=now)
 
 
 @transaction.atomic

@@ -36,7 +36,10 @@ def needed_ports() -> list[Port]:
     """Return the ports that the processes of `make run` listen on."""
     mqtt = Port("MQTT_PORT", settings.MQTT_HOST, settings.MQTT_PORT)
     coap = Port("COAP_PORT", settings.COAP_HOST, settings.COAP_PORT, socket.SOCK_DGRAM)
-    return [http_port(), mqtt, coap] if settings.MQTT_EMBEDDED_BROKER else [http_port(), coap]
+    if not settings.MQTT_EMBEDDED_BROKER:
+        return [http_port(), coap]
+    tls = [] if settings.MQTT_TLS_PORT is None else [Port("MQTT_TLS_PORT", settings.MQTT_HOST, settings.MQTT_TLS_PORT)]
+    return [http_port(), mqtt, *tls, coap]
 
 
 def require_free_ports() -> None:

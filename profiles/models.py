@@ -33,6 +33,14 @@ class DeviceProfile(models.Model):
         help_text="Pre-provisioned devices may supply their own credentials instead of the stored ones.",
     )
     allow_gateways = models.BooleanField(default=True, help_text="Devices may provision as gateways.")
+    allow_gateway_children = models.BooleanField(
+        "gateways may create devices",
+        default=True,
+        help_text="Gateways may create the devices that they report for. Otherwise an operator creates and attaches them.",
+    )
+    max_gateway_children = models.PositiveIntegerField(
+        "devices per gateway", default=1000, help_text="A gateway with this many devices creates no more."
+    )
     name_pattern = models.CharField(
         max_length=255,
         blank=True,

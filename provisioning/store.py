@@ -6,7 +6,7 @@ from django.db import IntegrityError, connection
 from django.db.models import Case, Field, Value, When
 
 from devices.bulk_services import CREDENTIALS_COLUMNS
-from devices.choices import PROVISION_STATE
+from devices.choices import PROVISION_STATE, PROVISIONED
 from devices.models import Device, DeviceAttribute, DeviceCredentials
 from devices.services import default_attributes
 from events.choices import Kind
@@ -17,8 +17,6 @@ from provisioning import postgres
 from provisioning.ledger import Ledger
 from provisioning.models import ProvisionAttempt
 from provisioning.rows import AttemptRow, AttributeRow
-
-PROVISIONED = "provisioned"
 
 
 def writes_at_once() -> bool:

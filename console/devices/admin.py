@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from console.admin_base import PageAdmin, RefusableForm, log_changes
 from console.devices import actions
@@ -32,13 +33,28 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(STATES[self.value() or ""]) if self.value() in STATES else queryset
 
 
-EDITED = ("name", "label", "profile", "description", "gateway")
+EDITED = ("name", "label", "profile", "description", "gateway", "parent_gateway")
 
 
 class DeviceForm(RefusableForm):
+    # By name, in a text field: a choice of all gateways would be too long.
+    parent_gateway = forms.ModelChoiceField(
+        Device.objects.filter(gateway=True),
+        to_field_name="name",
+        required=False,
+        label="Reported by gateway",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Name of the gateway that reports for this device. Leave blank if it has a connection of its own.",
+        error_messages={"invalid_choice": "There is no gateway of this name."},
+    )
+
     class Meta:
         model = Device
         fields = EDITED
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["parent_gateway"] = self.instance.parent_gateway
 
 
 @admin.register(Device)
@@ -69,7 +85,7 @@ class DeviceAdmin(PageAdmin):
         return [reveal, *super().get_urls()]
 
     def page_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        devices = Device.objects.select_related("profile", "provisioned_with", "credentials").defer(
+        devices = Device.objects.select_related("profile", "provisioned_with", "credentials", "parent_gateway").defer(
             "credentials__value", "provisioned_with__secret"
         )
         device: Device = self.get_viewable(request, object_id, devices)

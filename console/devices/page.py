@@ -8,11 +8,13 @@ from django.http import HttpRequest
 from console.devices.actions import ACTIONS
 from core.lookalikes import name_warnings
 from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certificate
+from devices.gateways import children_of
 from devices.models import Device
 from devices.selectors import state_of
 
 ATTEMPTS_SHOWN = 10
 VALUES_SHOWN = 200
+CHILDREN_SHOWN = 200
 REVEAL = "devices.reveal_devicecredentials"
 STATE_COLOURS = {"pre-provisioned": "info", "provisioned": "warning", "in use": "success", "blocked": "danger"}
 
@@ -27,6 +29,7 @@ def device_context(request: HttpRequest, device: Device) -> dict[str, Any]:
         "attributes": device.attributes.order_by("scope", "key")[:VALUES_SHOWN],
         "telemetry": device.telemetry.all()[:VALUES_SHOWN],
         "attempts": device.attempts.select_related("key").defer("key__secret")[:ATTEMPTS_SHOWN],
+        "children": children_of(device).order_by("name")[:CHILDREN_SHOWN] if device.gateway else (),
         "attempts_query": urlencode({"q": device.name}),
         "actions": [action for action in ACTIONS if request.user.has_perm(action.permission) and _applies(action.name, device)],
         "may_reveal": request.user.has_perm(REVEAL),

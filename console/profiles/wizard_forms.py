@@ -120,6 +120,10 @@ class PermissionsForm(StepForm):
         required=False, initial=True, label="Devices may be gateways",
         help_text="Off: a device that requests to be a gateway is refused.",
     )  # fmt: skip
+    allow_gateway_children = forms.BooleanField(
+        required=False, initial=True, label="Gateways may create devices",
+        help_text="Off: a gateway reports only for devices that you created and attached to it.",
+    )  # fmt: skip
     name_pattern = forms.CharField(
         required=False, max_length=255,
         help_text="Allowed device names, with * and ? as wildcards, e.g. DHT11-*. Leave blank to allow any name.",

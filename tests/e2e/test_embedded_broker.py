@@ -37,7 +37,7 @@ def broker(tmp_path):
     assert bridge.alive, bridge.output()
     yield running
     bridge.stop()
-    assert running.server.stop() == 0
+    assert running.stop() == 0
     assert "Traceback" not in running.server.output()
 
 

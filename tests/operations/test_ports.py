@@ -8,7 +8,12 @@ import pytest
 from operations.ports import PortUnusable, require_free_ports
 from tests.support.processes import free_port
 
-KINDS = {"HTTP_PORT": socket.SOCK_STREAM, "MQTT_PORT": socket.SOCK_STREAM, "COAP_PORT": socket.SOCK_DGRAM}
+KINDS = {
+    "HTTP_PORT": socket.SOCK_STREAM,
+    "MQTT_PORT": socket.SOCK_STREAM,
+    "MQTT_TLS_PORT": socket.SOCK_STREAM,
+    "COAP_PORT": socket.SOCK_DGRAM,
+}
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ def _prepare() -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["FIRSTLIGHT_TEST_FOLDER"] = str(folder)
     os.environ["FIRSTLIGHT_DATA"] = str(folder / "data")
+    # Its default would be the same for all brokers that tests start.
+    os.environ["MQTT_TLS_PORT"] = ""
     for name in ("DATABASE_URL", "REDIS_URL", "MQTT_BROKER_URL", "FIRSTLIGHT_ENV"):
         os.environ.pop(name, None)
     if DATABASE == "postgres":

@@ -1,6 +1,5 @@
 """The embedded broker as a process, a bridge that echoes, and a bare socket for what no client library would send."""
 
-import json
 import os
 import socket
 import struct
@@ -16,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.environment import DATABASE
 from tests.support.processes import Server, free_port, listens, wait_for
+from tests.support.shell import DjangoShell
 from tests.support.web import ROOT, manage
 
 BRIDGE_PASSWORD = "a-password-of-the-tests-own"
@@ -26,6 +26,7 @@ class EmbeddedBroker:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.port = free_port()
+        self._shell: DjangoShell | None = None
         self.environment = os.environ | {
             "FIRSTLIGHT_DATA": str(folder / "data"),
             "DATABASE_URL": _own_database(folder),
@@ -54,8 +55,16 @@ class EmbeddedBroker:
 
     def shell(self, code: str, **values: Any) -> Any:
         """Return `result`, as `code` leaves it when it is run on the broker's database with `given`, the values."""
-        script = f"import json\ngiven = json.loads({json.dumps(values)!r})\n{code}\nprint(json.dumps(result))"
-        return json.loads(manage(self.environment, "shell", "-v", "0", "-c", script).splitlines()[-1])
+        if self._shell is None:
+            self._shell = DjangoShell(self.environment)
+        return self._shell.run(code, **values)
+
+    def stop(self) -> int:
+        """Stop the broker and return its exit code."""
+        if self._shell:
+            self._shell.close()
+            self._shell = None
+        return self.server.stop()
 
     def _is_up(self) -> bool:
         assert self.server.alive, self.server.output()
@@ -228,24 +237,34 @@ class BareSocket:
 
 def connect_packet(
     *,
-    client_id: str = "",
+    client_id: str | bytes = "",
     username: str | None = None,
-    password: str | None = None,
+    password: str | bytes | None = None,
     will: tuple[str, bytes] | None = None,
     level: int = 4,
+    clean: bool = True,
 ) -> bytes:
-    """Return a CONNECT of MQTT 3.1.1 with a clean session."""
-    flags = 0x02 | (0x80 if username is not None else 0) | (0x40 if password is not None else 0) | (0x04 if will else 0)
-    body = b"\0\4MQTT" + bytes((level, flags)) + struct.pack("!H", 60) + text(client_id)
+    """Return a CONNECT of MQTT 3.1 (level 3), 3.1.1 or 5, the last without properties."""
+    none = b"\0" if level == 5 else b""
+    flags = (
+        (0x02 if clean else 0)
+        | (0x80 if username is not None else 0)
+        | (0x40 if password is not None else 0)
+        | (0x04 if will else 0)
+    )
+    name = text("MQIsdp") if level == 3 else text("MQTT")
+    body = name + bytes((level, flags)) + struct.pack("!H", 60) + none + text(client_id)
     if will:
-        body += text(will[0]) + struct.pack("!H", len(will[1])) + will[1]
+        body += none + text(will[0]) + struct.pack("!H", len(will[1])) + will[1]
     body += b"".join(text(part) for part in (username, password) if part is not None)
     return packet(0x10, body)
 
 
-def publish_packet(topic: str, body: bytes, *, packet_id: int = 0) -> bytes:
-    """Return a PUBLISH at QoS 0, at QoS 1 with a packet id."""
-    return packet(0x32, text(topic) + struct.pack("!H", packet_id) + body) if packet_id else packet(0x30, text(topic) + body)
+def publish_packet(topic: str, body: bytes, *, packet_id: int = 0, level: int = 4) -> bytes:
+    """Return a PUBLISH at QoS 0, at QoS 1 with a packet id; at level 5 without properties."""
+    none = b"\0" if level == 5 else b""
+    number = struct.pack("!H", packet_id) if packet_id else b""
+    return packet(0x32 if packet_id else 0x30, text(topic) + number + none + body)
 
 
 def packet(first: int, body: bytes) -> bytes:
@@ -257,8 +276,9 @@ def packet(first: int, body: bytes) -> bytes:
             return bytes((first,)) + size + body
 
 
-def text(value: str) -> bytes:
-    return struct.pack("!H", len(value.encode())) + value.encode()
+def text(value: str | bytes) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    return struct.pack("!H", len(data)) + data
 
 
 CONNACK_ACCEPTED = b"\x20\x02\x00\x00"

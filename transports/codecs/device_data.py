@@ -32,10 +32,7 @@ class BadDeviceData(Exception):
 
 def decode_telemetry(body: bytes) -> list[Reading]:
     """Return the readings in `body`: `{key: value}`, `{"ts": ms, "values": {…}}`, or an array of either. Raises BadDeviceData."""
-    document = _parse(body)
-    entries = document if isinstance(document, list) else [document]
-    now = timezone.now()
-    readings = [reading for entry in entries for reading in _readings(entry, now)]
+    readings = readings_in(parse(body))
     if len(readings) > MAX_KEYS:
         raise BadDeviceData(f"More than {MAX_KEYS} values in one message.")
     return readings
@@ -43,7 +40,7 @@ def decode_telemetry(body: bytes) -> list[Reading]:
 
 def decode_attributes(body: bytes) -> dict[str, Any]:
     """Return the attributes in `body`, one object. Raises BadDeviceData."""
-    values = _values(_parse(body))
+    values = attributes_in(parse(body))
     if len(values) > MAX_KEYS:
         raise BadDeviceData(f"More than {MAX_KEYS} attributes in one message.")
     return values
@@ -51,7 +48,7 @@ def decode_attributes(body: bytes) -> dict[str, Any]:
 
 def decode_attribute_request(body: bytes) -> AttributeRequest:
     """Return the request in `body`, `{"clientKeys":"a,b","sharedKeys":"c"}`. Raises BadDeviceData."""
-    document = _parse(body)
+    document = parse(body)
     if not isinstance(document, dict):
         raise BadDeviceData("A JSON object is needed.")
     client_keys, shared_keys = document.get("clientKeys") or "", document.get("sharedKeys") or ""
@@ -70,7 +67,7 @@ def attribute_request(client_keys: str, shared_keys: str) -> AttributeRequest:
 
 def decode_rpc_method(body: bytes) -> str:
     """Return the method that a client-side RPC calls, `{"method":"getSessionLimits","params":{}}`. Raises BadDeviceData."""
-    document = _parse(body)
+    document = parse(body)
     method = document.get("method") if isinstance(document, dict) else None
     if not isinstance(method, str):
         raise BadDeviceData("A JSON object with a method is needed.")
@@ -87,14 +84,22 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(name for name in text.split(",") if name and not json_problem(name))
 
 
+def readings_in(document: Any) -> list[Reading]:
+    """Return the readings in a JSON document, as `decode_telemetry` describes it. Raises BadDeviceData."""
+    entries = document if isinstance(document, list) else [document]
+    now = timezone.now()
+    return [reading for entry in entries for reading in _readings(entry, now)]
+
+
 def _readings(entry: Any, now: datetime) -> list[Reading]:
     if isinstance(entry, dict) and "ts" in entry and "values" in entry:
         measured_at = _time(entry["ts"])
-        return [Reading(key, value, measured_at) for key, value in _values(entry["values"]).items()]
-    return [Reading(key, value, now) for key, value in _values(entry).items()]
+        return [Reading(key, value, measured_at) for key, value in attributes_in(entry["values"]).items()]
+    return [Reading(key, value, now) for key, value in attributes_in(entry).items()]
 
 
-def _values(entry: Any) -> dict[str, Any]:
+def attributes_in(entry: Any) -> dict[str, Any]:
+    """Return the keys and values in a JSON document, one object. Raises BadDeviceData."""
     if not isinstance(entry, dict):
         raise BadDeviceData("A JSON object of keys and values is needed; other formats are not supported.")
     for key in entry:
@@ -127,7 +132,8 @@ def _word(text: str) -> Any:
 _DECODER = LenientDecoder(word=_word)
 
 
-def _parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
+    """Return the JSON document in `body`, read as leniently as ThingsBoard reads it. Raises BadDeviceData."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

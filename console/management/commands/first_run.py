@@ -10,6 +10,7 @@ from console.first_run import first_run
 from console.greeting import first_greeting, later_greeting
 from core.private_files import make_private, make_private_folder
 from operations.ports import PortUnusable, require_free_ports
+from transports.mqtt.broker.tls import CertificateUnusable
 
 
 class Command(BaseCommand):
@@ -25,4 +26,7 @@ class Command(BaseCommand):
         make_private(settings.DATA_DIR)
         call_command("migrate", verbosity=0)
         made = first_run()
-        self.stdout.write(first_greeting(made) if made else later_greeting())
+        try:
+            self.stdout.write(first_greeting(made) if made else later_greeting())
+        except CertificateUnusable as err:
+            raise CommandError(str(err)) from None

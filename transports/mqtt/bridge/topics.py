@@ -50,13 +50,11 @@ class Topics:
     def chosen_response(self, wish: str, client_id: str) -> str:
         """Return the MQTT 5 Response Topic `wish` if the sender may have its answer there, else "".
 
-        It must lie below the response topics. A client that the broker has named stays at or below its own topic: the
-        bridge may publish where devices may not, and nobody shall make it tell another device "failed", or hand that
-        device credentials which the sender knows. On the shared request topic nobody is named; there any topic below
-        the response topics will do.
+        It must be the client's own response topic or below it: the bridge may publish where devices may not, and nobody
+        shall make it send another device a failure, or credentials that the sender knows. So on the shared request
+        topic, where the bridge does not know the client, it is ignored.
         """
-        below = self._response.prefix
-        if not below or not wish.startswith(below) or wish == below or re.search(r"[+#\0]", wish):
-            return ""
         own = self.own_response(client_id) if client_id else ""
-        return wish if not client_id or wish == own or wish.startswith(f"{own}/") else ""
+        if not own or re.search(r"[+#\0]", wish):
+            return ""
+        return wish if wish == own or wish.startswith(f"{own}/") else ""

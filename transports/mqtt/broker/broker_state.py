@@ -5,6 +5,7 @@ from typing import Protocol
 from django.conf import settings
 
 from transports.database_threads import DatabaseThreads
+from transports.device_news import NewsFeed
 from transports.mqtt.broker.requests import RequestQueue
 from transports.mqtt.client_ids import split_client_id
 from transports.mqtt.topics import PerClientTopic
@@ -19,11 +20,12 @@ class Answerable(Protocol):
 
 
 class BrokerState:
-    """The requests under way, who waits for a reply, and the way to the database."""
+    """The requests under way, who waits for a reply, what happens to devices, and the way to the database."""
 
     def __init__(self) -> None:
         self.requests = RequestQueue()
         self.database = DatabaseThreads(DATABASE_THREADS)
+        self.news = NewsFeed()
         self.provisioning_clients: dict[str, Answerable] = {}
         self.request_topic = PerClientTopic.of(settings.MQTT_REQUEST_TOPIC)
         self.response_topic = PerClientTopic.of(settings.MQTT_RESPONSE_TOPIC)

@@ -24,9 +24,9 @@ RENEW_DAYS = 365
 
 @dataclass(frozen=True, slots=True)
 class ServerFiles:
-    """Where the certificates are, in PEM. `ca` is what devices trust."""
+    """Where the certificates are, in PEM. `ca` is what devices trust; empty for the operator's own certificate."""
 
-    ca: Path
+    ca: Path | None
     certificate: Path
     key: Path
 
@@ -36,18 +36,18 @@ def own_certificate(folder: Path, hosts: Iterable[str]) -> ServerFiles:
 
     Raises OSError when the folder cannot be written or the CA's key is missing, ValueError when a file there is no certificate.
     """
-    files = ServerFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+    ca, ca_key = folder / "ca.pem", folder / "ca.key"
+    certificate, key = folder / "server.pem", folder / "server.key"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         # Two processes of a first run must not make a CA each.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ca_key_file = folder / "ca.key"
-        if not files.ca.exists():
-            _make_ca(files.ca, ca_key_file)
+        if not ca.exists():
+            _make_ca(ca, ca_key)
         names = _alternative_names(hosts)
-        if not _is_current(files, names):
-            _make_server(files, ca_key_file, names)
-    return files
+        if not _is_current(ca, certificate, key, names):
+            _make_server(ca, ca_key, certificate, key, names)
+    return ServerFiles(ca, certificate, key)
 
 
 def _make_ca(certificate_file: Path, key_file: Path) -> None:
@@ -63,8 +63,10 @@ def _make_ca(certificate_file: Path, key_file: Path) -> None:
     _write(certificate_file, built.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
-def _make_server(files: ServerFiles, ca_key_file: Path, names: x509.SubjectAlternativeName) -> None:
-    ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
+def _make_server(
+    ca_file: Path, ca_key_file: Path, certificate_file: Path, key_file: Path, names: x509.SubjectAlternativeName
+) -> None:
+    ca = x509.load_pem_x509_certificate(ca_file.read_bytes())
     ca_key = _load_key(ca_key_file)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Firstlight MQTT broker")])
@@ -77,8 +79,8 @@ def _make_server(files: ServerFiles, ca_key_file: Path, names: x509.SubjectAlter
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    _write(files.key, _pem(key))
-    _write(files.certificate, built.public_bytes(serialization.Encoding.PEM), 0o644)
+    _write(key_file, _pem(key))
+    _write(certificate_file, built.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
@@ -110,17 +112,17 @@ def _key_usage(*, ca: bool) -> x509.KeyUsage:
     )
 
 
-def _is_current(files: ServerFiles, names: x509.SubjectAlternativeName) -> bool:
-    if not (files.certificate.exists() and files.key.exists()):
+def _is_current(ca_file: Path, certificate_file: Path, key_file: Path, names: x509.SubjectAlternativeName) -> bool:
+    if not (certificate_file.exists() and key_file.exists()):
         return False
-    found = x509.load_pem_x509_certificate(files.certificate.read_bytes())
-    ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
+    found = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    ca = x509.load_pem_x509_certificate(ca_file.read_bytes())
     in_use = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     soon = datetime.now(UTC) + timedelta(days=RENEW_DAYS)
     if found.issuer != ca.subject or found.not_valid_after_utc < soon or not set(names) <= set(in_use):
         return False
     # A crash while the certificate was renewed leaves the new key with the old certificate.
-    return _load_key(files.key).public_key() == found.public_key()
+    return _load_key(key_file).public_key() == found.public_key()
 
 
 def _alternative_names(hosts: Iterable[str]) -> x509.SubjectAlternativeName:

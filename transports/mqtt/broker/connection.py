@@ -1,6 +1,8 @@
 """One connection, from its CONNACK on: packets in, packets out."""
 
 import asyncio
+import contextlib
+import logging
 import struct
 import time
 
@@ -19,13 +21,13 @@ from amqtt.mqtt.subscribe import SubscribePacket
 from amqtt.mqtt.unsuback import UnsubackPacket
 from amqtt.mqtt.unsubscribe import UnsubscribePacket
 
+from transports.metrics import REFUSED_MESSAGES
 from transports.mqtt.broker import mqtt5
-from transports.mqtt.broker.clients import Client, ClientLink, Disconnected, PublishedMessage
+from transports.mqtt.broker.clients import MAX_INFLIGHT, Client, ClientLink, Disconnected, MessageRefused, PublishedMessage
 from transports.mqtt.broker.connect import Connect
 from transports.mqtt.broker.framing import MAX_PACKET_BYTES, PacketReader, PacketWriter
 
-# QoS 2 messages of which the client has not yet sent the PUBREL.
-MAX_RECEIVED = 100
+log = logging.getLogger(__name__)
 
 
 class ClientConnection(ClientLink):
@@ -54,9 +56,12 @@ class ClientConnection(ClientLink):
         """Close the connection from outside."""
         self._writer.end(reason)
 
-    def publish(self, topic: str, body: bytes, packet_id: int | None, *, again: bool = False, properties: bytes = b"") -> None:
+    def publish(self, topic: str, body: bytes, packet_id: int | None, *, again: bool = False, properties: bytes = b"") -> bool:
         packet = PublishPacket.build(topic, body, packet_id, dup_flag=again, qos=1 if packet_id else 0, retain=False)
-        self._writer.send(packet.to_bytes(), properties)
+        sent = self._writer.send_message(packet.to_bytes(), properties, self._connect.properties.maximum_packet_size)
+        if not sent:
+            log.info("A message on %s is larger than its client accepts", topic)
+        return sent
 
     async def _serve(self) -> None:
         try:
@@ -111,14 +116,21 @@ class ClientConnection(ClientLink):
         message = PublishedMessage(
             topic, packet.data or b"", qos, self._reader.properties, lambda reason: self._acknowledge(qos, packet_id, reason)
         )
-        if self.client.may_publish(topic):
+        try:
             await self.client.take(message)
-        else:
-            # As Mosquitto does: dropped, and in 3.1.1, which has no way to say so, acknowledged.
-            message.acknowledge(mqtt5.NOT_AUTHORIZED)
+        except MessageRefused as err:
+            self._refuse(message, err)
+
+    def _refuse(self, message: PublishedMessage, err: MessageRefused) -> None:
+        """Tell the client that its message is not kept, in the only way that its protocol has."""
+        REFUSED_MESSAGES.labels(f"0x{err.reason:02X}").inc()
+        if not self._connect.speaks_5:
+            raise Disconnected(err.reason, str(err)) from err
+        log.info("Refused a message from %s: %s", self._connect.address, err)
+        message.acknowledge(err.reason)
 
     def _receive(self, packet_id: int) -> None:
-        if len(self._received) >= MAX_RECEIVED:
+        if len(self._received) >= MAX_INFLIGHT:
             raise Disconnected(mqtt5.QUOTA_EXCEEDED, "too many messages at QoS 2 that it has not released")
         self._received.add(packet_id)
 
@@ -152,9 +164,10 @@ class ClientConnection(ClientLink):
             self._writer.send(build(packet_id).to_bytes())
 
     async def _publish_will(self) -> None:
-        """Publish the will of a client that is gone without DISCONNECT; that it may, was looked at when it connected."""
+        """Publish the will of a client that is gone without DISCONNECT. On a topic that is not its own, it is dropped."""
         if self._connect.will:
-            await self.client.take(PublishedMessage(self._connect.will.topic, self._connect.will.body))
+            with contextlib.suppress(MessageRefused, Disconnected):
+                await self.client.take(PublishedMessage(self._connect.will.topic, self._connect.will.body))
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for the next packet, None for ever [MQTT-3.1.2-24]."""

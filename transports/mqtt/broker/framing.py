@@ -8,6 +8,7 @@ from amqtt.mqtt.packet import CONNECT
 from django.conf import settings
 
 from transports.mqtt.broker import mqtt5
+from transports.mqtt.broker.tls import PEER_CERTIFICATE
 
 # The largest packet: the largest request, its topic and its header.
 MAX_PACKET_BYTES = settings.MAX_REQUEST_BYTES + 1024
@@ -32,6 +33,8 @@ class PacketReader(ReaderAdapter):
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
+        # The body of the packet at hand.
+        self.body = b""
         self._packet = b""
         self._at = 0
         # The protocol level of the CONNECT: 3, 4 (3.1.1) or 5; 0 until it has been read.
@@ -53,6 +56,7 @@ class PacketReader(ReaderAdapter):
         self.properties = mqtt5.NONE
         if self.level == 5:
             body, self.properties = mqtt5.incoming(first >> 4, first & 0x0F, body)
+        self.body = body
         size = mqtt5.varint_bytes(len(body))
         self._packet, self._at = bytes((first,)) + size + body, 0
 
@@ -98,6 +102,8 @@ class PacketWriter(StreamWriterAdapter):
         self.is_closed: bool = False
         self._transport = writer.transport
         self.speaks_5 = False
+        # The client certificate of a TLS connection in DER form, empty without one.
+        self.peer_certificate: bytes = writer.get_extra_info(PEER_CERTIFICATE) or b""
 
     def write(self, data: bytes) -> None:
         """Send `data`, one whole packet in the form of 3.1.1."""
@@ -106,6 +112,14 @@ class PacketWriter(StreamWriterAdapter):
     def send(self, packet: bytes, properties: bytes = b"") -> None:
         """Send `packet`, in the form of 3.1.1; with `properties` to a client that speaks MQTT 5."""
         self.send_raw(mqtt5.outgoing(packet, properties) if self.speaks_5 else packet)
+
+    def send_message(self, packet: bytes, properties: bytes, max_bytes: int) -> bool:
+        """Send a PUBLISH as `send` does; return False if it is larger than the client accepts [MQTT-3.1.2-24]."""
+        whole = mqtt5.outgoing(packet, properties) if self.speaks_5 else packet
+        if len(whole) > max_bytes:
+            return False
+        self.send_raw(whole)
+        return True
 
     def send_raw(self, packet: bytes) -> None:
         """Send `packet` as it is. Cuts off a client that has left too much unread."""

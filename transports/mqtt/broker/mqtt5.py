@@ -29,17 +29,22 @@ from amqtt.mqtt.packet import (
 SUCCESS = 0x00
 NO_MATCHING_SUBSCRIBERS = 0x10
 MALFORMED_PACKET = 0x81
+IMPLEMENTATION_SPECIFIC_ERROR = 0x83
+BAD_USER_NAME_OR_PASSWORD = 0x86
 NOT_AUTHORIZED = 0x87
 SERVER_SHUTTING_DOWN = 0x8B
 KEEP_ALIVE_TIMEOUT = 0x8D
 SESSION_TAKEN_OVER = 0x8E
+TOPIC_FILTER_INVALID = 0x8F
+TOPIC_NAME_INVALID = 0x90
 PACKET_TOO_LARGE = 0x95
 QUOTA_EXCEEDED = 0x97
 PAYLOAD_FORMAT_INVALID = 0x99
+CONNECTION_RATE_EXCEEDED = 0x9F
 UNSPECIFIED_ERROR = 0x80
 
 # Return codes of CONNACK in 3.1.1, and the reason codes that say the same, section 3.2.2.2.
-_CONNACK_REASONS = {0: SUCCESS, 1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: NOT_AUTHORIZED}
+CONNACK_REASONS = {0: SUCCESS, 1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: NOT_AUTHORIZED}
 _SUBACK_FAILURE = 0x80
 
 # Properties by the form of their value, section 2.2.2.2.
@@ -54,16 +59,16 @@ _SESSION_EXPIRY, _RECEIVE_MAXIMUM = 0x11, 0x21
 _SUBSCRIPTION_ID, _USER_PROPERTY = 0x0B, 0x26
 _ASSIGNED_CLIENT_ID, _RETAIN_AVAILABLE, _MAXIMUM_PACKET_SIZE, _SUBSCRIPTION_IDS_AVAILABLE = 0x12, 0x25, 0x27, 0x29
 
-_CLEAN_START, _WILL = 0x02, 0x04
+_WILL = 0x04
 
 
 @dataclass(frozen=True, slots=True)
 class Properties:
     """What a CONNECT or PUBLISH carried that has no place in 3.1.1."""
 
-    clean_start: bool = True
     session_expiry_s: int = 0
     receive_maximum: int = 65_535
+    maximum_packet_size: int = 0xFFFF_FFFF
     response_topic: str = ""
     correlation: bytes | None = field(default=None, repr=False)
 
@@ -94,12 +99,12 @@ def outgoing(packet: bytes, properties: bytes = b"") -> bytes:
     first, body = packet[0], packet[_varint(packet, 1)[1] :]
     kind = first >> 4
     if kind == CONNACK:
-        return _framed(first, bytes((body[0], _CONNACK_REASONS[body[1]])) + _sized(properties))
+        return _framed(first, bytes((body[0], CONNACK_REASONS[body[1]])) + _sized(properties))
     if kind == PUBLISH:
         at = _end_of_head(first & 0x0F, body)
         return _framed(first, body[:at] + _sized(properties) + body[at:])
     if kind == SUBACK:
-        codes = bytes(NOT_AUTHORIZED if code == _SUBACK_FAILURE else code for code in body[2:])
+        codes = bytes(TOPIC_FILTER_INVALID if code == _SUBACK_FAILURE else code for code in body[2:])
         return _framed(first, body[:2] + b"\0" + codes)
     return packet
 
@@ -116,6 +121,16 @@ def connack_properties(*, assigned_client_id: str, max_packet_bytes: int) -> byt
 def correlation_properties(correlation: bytes | None) -> bytes:
     """Return the properties of a PUBLISH that answers the request with this correlation data, section 4.10."""
     return b"" if correlation is None else bytes((_CORRELATION_DATA,)) + _prefixed(correlation)
+
+
+def user_property(name: str, value: str) -> bytes:
+    """Return a user property of a PUBLISH, section 3.3.2.3.7."""
+    return bytes((_USER_PROPERTY,)) + _prefixed(name.encode()) + _prefixed(value.encode())
+
+
+def connack(reason: int) -> bytes:
+    """Return a whole CONNACK packet that refuses a client, section 3.2."""
+    return _framed(CONNACK << 4, bytes((0, reason)) + _sized(b""))
 
 
 def unsuback(packet_id: int, topics: int) -> bytes:
@@ -146,15 +161,13 @@ def _connect(body: bytes) -> tuple[bytes, Properties]:
     if flags & _WILL:
         rest = _properties(body, rest)[1]
     properties = Properties(
-        clean_start=bool(flags & _CLEAN_START),
         session_expiry_s=int.from_bytes(found.get(_SESSION_EXPIRY, b"\0")),
         receive_maximum=int.from_bytes(found.get(_RECEIVE_MAXIMUM, b"\xff\xff")),
+        maximum_packet_size=int.from_bytes(found.get(_MAXIMUM_PACKET_SIZE, b"\xff\xff\xff\xff")),
     )
-    if not properties.receive_maximum:
-        raise MQTTError("Receive Maximum is 0 [MQTT 5 section 3.1.2.11.3]")
-    # Clean, so that amqtt's rule for 3.1.1, no empty client id without a clean session, does not apply.
-    head = body[:6] + bytes((4, flags | _CLEAN_START)) + body[8:10]
-    return head + client_id + body[rest:], properties
+    if not properties.receive_maximum or not properties.maximum_packet_size:
+        raise MQTTError("Receive Maximum or Maximum Packet Size is 0 [MQTT 5 sections 3.1.2.11.3 and 3.1.2.11.4]")
+    return body[:6] + b"\4" + body[7:10] + client_id + body[rest:], properties
 
 
 def _publish(flags: int, body: bytes) -> tuple[bytes, Properties]:

@@ -34,6 +34,8 @@ class Request:
     topic: str
     body: bytes = field(repr=False)
     done: Callable[[], None] = field(repr=False)
+    # For a bridge that speaks MQTT 5.
+    properties: bytes = b""
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -44,7 +46,9 @@ class Request:
 class BridgeLink(Protocol):
     """A bridge's connection, as far as requests are concerned."""
 
-    def publish(self, topic: str, body: bytes, packet_id: int | None, *, again: bool = False) -> None: ...
+    def publish(
+        self, topic: str, body: bytes, packet_id: int | None, *, again: bool = False, properties: bytes = b""
+    ) -> bool: ...
 
 
 class BridgeSession:
@@ -107,7 +111,7 @@ class RequestQueue:
         """Hand a bridge that has come back what it had in hand [MQTT-4.4.0-1], then what else is waiting."""
         if session.link:
             for packet_id, request in session.in_hand.items():
-                session.link.publish(request.topic, request.body, packet_id, again=True)
+                session.link.publish(request.topic, request.body, packet_id, again=True, properties=request.properties)
         self.hand_out()
 
     def lost(self, client_id: str, session: BridgeSession, link: BridgeLink, *, kept_s: float) -> None:
@@ -145,7 +149,7 @@ class RequestQueue:
         if packet_id:
             session.in_hand[packet_id] = request
         if session.link:
-            session.link.publish(request.topic, request.body, packet_id)
+            session.link.publish(request.topic, request.body, packet_id, properties=request.properties)
         if not packet_id:
             self._finish(request)
 

@@ -9,7 +9,9 @@ from django.conf import settings
 from operations.choices import Process
 from operations.heartbeat import Beating
 from operations.ports import connections_allowed
+from transports.mqtt.broker.gate import Limits
 from transports.mqtt.broker.server import ProvisioningBroker
+from transports.mqtt.broker.tls import TlsListener
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -21,18 +23,21 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return socket.create_server(address[:2], family=family, backlog=1024)
 
 
-async def run(listener: socket.socket) -> None:
-    """Run the broker until SIGTERM or SIGINT."""
+async def run(listener: socket.socket, tls: TlsListener | None = None) -> None:
+    """Run the broker on sockets that are bound until SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    broker = ProvisioningBroker(listener, max_connections=connections_allowed(settings.MQTT_MAX_CONNECTIONS))
+    total = connections_allowed(settings.MQTT_MAX_CONNECTIONS)
+    limits = Limits.of(total, settings.MQTT_MAX_CONNECTIONS_PER_ADDRESS)
+    broker = ProvisioningBroker(listener, limits=limits, tls=tls)
     beating = Beating(Process.MQTT_BROKER)
     beating.start()
     try:
         await broker.start()
         host, port = listener.getsockname()[:2]
-        beating.report(ready=True, note=f"Listens on {host}, port {port}.")
+        also = f", with TLS on port {tls.socket.getsockname()[1]}" if tls else ""
+        beating.report(ready=True, note=f"Listens on {host}, port {port}{also}.")
         await stopping.wait()
         beating.report(ready=False, note="Stopping.")
         await broker.shutdown()

@@ -7,21 +7,27 @@ Python's `ssl` cannot do that: it verifies a chain, or does not ask.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
+
+from transports.mqtt.broker.gate import Gate, Place
 
 # A client must have finished its handshake after this time.
 HANDSHAKE_TIMEOUT_S = 10.0
 # What OpenSSL answers on its own, e.g. to key updates, without the client reading it.
 MAX_UNREAD_BYTES = 2 * 1024 * 1024
 READ_BYTES = 16 * 1024
+BACKLOG = 1024
 # `get_extra_info` of a connection has the client's certificate in DER form under this name, None without one.
 PEER_CERTIFICATE = "peer_certificate_der"
+# ... and the place that the gate gave it.
+PLACE = "gate_place"
 # Of TLS 1.2, with forward secrecy and AEAD; all suites of TLS 1.3 are such.
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -30,14 +36,6 @@ Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 class CertificateUnusable(Exception):
     """The server's certificate or key cannot be used. The text is one sentence that names the file."""
-
-
-class Gate(Protocol):
-    """Counts connections. One that is refused is closed before anything is computed for it."""
-
-    def enter(self, address: str) -> bool: ...
-
-    def leave(self, address: str) -> None: ...
 
 
 def server_context(certificate: Path, key: Path) -> SSL.Context:
@@ -63,19 +61,25 @@ def server_context(certificate: Path, key: Path) -> SSL.Context:
     return context
 
 
-async def start_tls_server(
-    connected: Connected, *, sock: socket, context: SSL.Context, gate: Gate, limit: int, backlog: int = 1024
-) -> asyncio.Server:
-    """Return a server on `sock`, a socket that is bound, which runs `connected` for each connection after its handshake."""
+@dataclass(frozen=True, slots=True)
+class TlsListener:
+    """A socket that is bound, and what its connections are encrypted with."""
+
+    socket: socket
+    context: SSL.Context
+
+
+async def start_tls_server(connected: Connected, listener: TlsListener, *, gate: Gate, limit: int) -> asyncio.Server:
+    """Return a server on `listener`, which runs `connected` for each connection after its handshake."""
     loop = asyncio.get_running_loop()
     # The loop fills it and hands it over at once, so that all connections can share it.
     buffer = memoryview(bytearray(READ_BYTES))
 
     def connection() -> asyncio.BaseProtocol:
         streams = asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=limit, loop=loop), connected, loop=loop)
-        return _TlsProtocol(SSL.Connection(context), streams, gate, buffer)
+        return _TlsProtocol(SSL.Connection(listener.context), streams, gate, buffer)
 
-    return await loop.create_server(connection, sock=sock, backlog=backlog)
+    return await loop.create_server(connection, sock=listener.socket, backlog=BACKLOG)
 
 
 class _TlsProtocol(asyncio.BufferedProtocol):
@@ -84,7 +88,7 @@ class _TlsProtocol(asyncio.BufferedProtocol):
     def __init__(self, tls: SSL.Connection, above: asyncio.StreamReaderProtocol, gate: Gate, buffer: memoryview) -> None:
         self._tls, self._above, self._gate, self._buffer = tls, above, gate, buffer
         self._tls.set_accept_state()
-        self._address = ""
+        self._place: Place | None = None
         self._network: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._established = False
@@ -93,10 +97,11 @@ class _TlsProtocol(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._network = transport
         address = str((transport.get_extra_info("peername") or ("unknown",))[0])
-        if not self._gate.enter(address):
+        # Before anything is computed for it.
+        self._place = self._gate.enter(address, transport.abort)
+        if self._place is None:
             transport.abort()
             return
-        self._address = address
         self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT_S, transport.abort)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -127,8 +132,8 @@ class _TlsProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline:
             self._deadline.cancel()
-        if self._address:
-            self._gate.leave(self._address)
+        if self._place:
+            self._place.leave()
         if self._established:
             self._above.connection_lost(exc)
         self._network = None
@@ -164,7 +169,7 @@ class _TlsProtocol(asyncio.BufferedProtocol):
             self._deadline.cancel()
         self._established = True
         self.flush()
-        self._above.connection_made(_TlsTransport(self._tls, self._network, self.flush))
+        self._above.connection_made(_TlsTransport(self._tls, self._network, self.flush, self._place))
         return True
 
     def _read(self) -> None:
@@ -178,13 +183,13 @@ class _TlsProtocol(asyncio.BufferedProtocol):
 class _TlsTransport(asyncio.Transport):
     """What a stream writer writes to."""
 
-    def __init__(self, tls: SSL.Connection, network: asyncio.Transport, flush: Callable[[], None]) -> None:
+    def __init__(self, tls: SSL.Connection, network: asyncio.Transport, flush: Callable[[], None], place: Place | None) -> None:
         super().__init__()
         self._tls, self._network, self._flush = tls, network, flush
         certificate = tls.get_peer_certificate()
         der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) if certificate else None
         # By "sslcontext" asyncio's streams know that there is no half-closed connection.
-        self._info: dict[str, Any] = {"sslcontext": tls.get_context(), PEER_CERTIFICATE: der}
+        self._info: dict[str, Any] = {"sslcontext": tls.get_context(), PEER_CERTIFICATE: der, PLACE: place}
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._info[name] if name in self._info else self._network.get_extra_info(name, default)

@@ -10,7 +10,7 @@ def broker(tmp_path_factory):
     running = EmbeddedBroker(tmp_path_factory.mktemp("broker"))
     yield running
     assert running.server.alive, running.server.output()
-    assert running.server.stop() == 0
+    assert running.stop() == 0
     assert "Traceback" not in running.server.output()
 
 

@@ -8,7 +8,6 @@ import pytest
 from tests.support.mqtt import (
     CONNACK_ACCEPTED,
     CONNACK_BAD_VERSION,
-    CONNACK_NOT_AUTHORIZED,
     PINGREQ,
     PINGRESP,
     BareSocket,
@@ -117,14 +116,6 @@ def test_unknown_protocol_version_is_told(broker):
         one = BareSocket(broker.port)
         one.send(connect_packet(username="provision", level=level))
         assert one.receive(99) == CONNACK_BAD_VERSION
-
-
-def test_refused_will_is_told_and_never_published(broker, bystander, bridge):
-    for topic in ("/provision/response/x", "/provision/response", "v1/devices/me/telemetry", "#", "$SYS/x"):
-        one = BareSocket(broker.port)
-        one.send(connect_packet(username="provision", will=(topic, b"smuggled")))
-        assert one.receive(99) == CONNACK_NOT_AUTHORIZED
-    assert bridge.requests == []
 
 
 def test_flood_of_requests_ends_its_own_connection(broker, bystander, bridge):

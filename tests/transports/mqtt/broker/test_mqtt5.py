@@ -39,8 +39,8 @@ def test_connect_loses_its_properties_and_keeps_its_fields():
 
     body, got = mqtt5.incoming(CONNECT, 0, b"\0\4MQTT\5\xc4\0\x3c" + properties + text("id") + will + fields)
 
-    assert body == b"\0\4MQTT\4\xc6\0\x3c" + text("id") + fields
-    assert got == mqtt5.Properties(clean_start=False, session_expiry_s=30, receive_maximum=20)
+    assert body == b"\0\4MQTT\4\xc4\0\x3c" + text("id") + fields
+    assert got == mqtt5.Properties(session_expiry_s=30, receive_maximum=20, maximum_packet_size=70_000)
 
 
 @pytest.mark.parametrize(("flags", "packet_id"), [(0, b""), (2, b"\0\7"), (0x0D, b"\0\7")])
@@ -86,7 +86,7 @@ def test_connack_carries_reason_and_offers_that_paho_reads():
 
 
 def test_suback_and_publish_get_room_for_properties():
-    assert mqtt5.outgoing(b"\x90\x04\x00\x01\x01\x80") == b"\x90\x05\x00\x01\x00\x01\x87"
+    assert mqtt5.outgoing(b"\x90\x04\x00\x01\x01\x80") == b"\x90\x05\x00\x01\x00\x01\x8f"
     assert mqtt5.outgoing(b"\x30\x04\x00\x01tx") == b"\x30\x05\x00\x01t\x00x"
 
 

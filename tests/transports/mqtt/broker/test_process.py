@@ -44,12 +44,12 @@ def test_port_in_use_is_one_sentence_that_names_the_variable(tmp_path):
 
     assert second.returncode == 1
     assert second.stderr.strip() == f"CommandError: Port {broker.port} on 127.0.0.1 is in use; set MQTT_PORT to another one."
-    broker.server.stop()
+    broker.stop()
 
 
 def test_address_of_another_host_is_one_sentence_that_names_the_variable(tmp_path):
     broker = EmbeddedBroker(tmp_path)
-    broker.server.stop()
+    broker.stop()
 
     other = started_again(broker, MQTT_HOST="192.0.2.1")
 
@@ -66,7 +66,7 @@ def test_metrics_port_in_use_is_one_sentence_that_names_the_variable(tmp_path):
     assert second.returncode == 1
     assert second.stderr.count("\n") == 1
     assert f"METRICS_PORT={broker.port}" in second.stderr
-    broker.server.stop()
+    broker.stop()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
@@ -82,6 +82,7 @@ def test_signal_stops_it_in_order_and_takes_it_off_the_list(tmp_path, sig):
     assert silent.is_closed()
     assert "Traceback" not in broker.server.output()
     assert broker.shell(HEARTBEATS) == []
+    broker.stop()
     for one in devices:
         one.loop_stop()
 
@@ -93,22 +94,34 @@ def test_idle_provision_session_is_closed(tmp_path):
 
     assert idle.receive(4) == CONNACK_ACCEPTED
     assert idle.is_closed()
-    broker.server.stop()
+    broker.stop()
 
 
-def test_connections_beyond_the_limit_are_closed_at_once(tmp_path):
-    broker = EmbeddedBroker(tmp_path, MQTT_MAX_CONNECTIONS="3")
+def test_clients_that_provision_from_one_address_leave_room_for_the_others(tmp_path):
+    broker = EmbeddedBroker(tmp_path, MQTT_MAX_CONNECTIONS="20", MQTT_MAX_CONNECTIONS_PER_ADDRESS="3")
+    token = broker.add_device("known")
     within = [connected(broker.port, username="provision") for _ in range(3)]
+    silent = [BareSocket(broker.port) for _ in range(30)]
 
-    assert BareSocket(broker.port).is_closed()
+    beyond = BareSocket(broker.port)
+    beyond.send(connect_packet(username="provision"))
+    assert beyond.receive(99) == CONNACK_UNAVAILABLE
+    bridge = EchoBridge(broker.port)
+    device = connected(broker.port, username=token)
+    within[0].publish("/provision/request", b"served")
+    wait_for(lambda: within[0].got, "the reply")
 
+    gone(device)
+    bridge.stop()
+    for one in silent:
+        one.close()
     gone(within.pop())
     # The place is free once the broker has seen the DISCONNECT.
     wait_for(lambda: client_is_accepted(broker.port), "a free place")
     assert all(one.is_connected() for one in within)
     for one in within:
         gone(one)
-    broker.server.stop()
+    broker.stop()
 
 
 def client_is_accepted(port: int) -> bool:
@@ -153,7 +166,7 @@ def test_database_away_refuses_devices_for_now_and_serves_the_others(tmp_path):
         assert broker.telemetry() == {"sensor": {"a": 2}}
         gone(again)
         bridge.stop()
-        assert broker.server.stop() == 0
+        assert broker.stop() == 0
     finally:
         broker.server.kill()
         postgres.stop()
@@ -175,7 +188,7 @@ def test_log_at_its_most_talkative_holds_no_secret(tmp_path):
     wait_for(lambda: stranger.refused, "CONNACK")
     stranger.loop_stop()
     bridge.stop()
-    broker.server.stop()
+    broker.stop()
 
     log = broker.server.output()
 

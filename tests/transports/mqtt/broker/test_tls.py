@@ -6,7 +6,6 @@ import contextlib
 import re
 import socket
 import ssl
-from dataclasses import dataclass, field
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -16,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.support.certificates import self_signed
 from transports.mqtt.broker import tls
 from transports.mqtt.broker.certificates import own_certificate
-from transports.mqtt.broker.tls import PEER_CERTIFICATE, CertificateUnusable, server_context, start_tls_server
+from transports.mqtt.broker.gate import Gate, Limits
+from transports.mqtt.broker.tls import PEER_CERTIFICATE, CertificateUnusable, TlsListener, server_context, start_tls_server
 
 TIMEOUT_S = 60
 
@@ -26,21 +26,8 @@ def files(tmp_path_factory):
     return own_certificate(tmp_path_factory.mktemp("tls"), ("localhost", "127.0.0.1"))
 
 
-@dataclass
-class CountingGate:
-    """Lets `room` connections in."""
-
-    room: int = 100
-    inside: list[str] = field(default_factory=list)
-
-    def enter(self, address):
-        if len(self.inside) >= self.room:
-            return False
-        self.inside.append(address)
-        return True
-
-    def leave(self, address):
-        self.inside.remove(address)
+def open_gate(total=100):
+    return Gate(Limits.of(total, total))
 
 
 async def echo(reader, writer):
@@ -56,8 +43,8 @@ def run(scenario, files, *, serve=echo, gate=None, limit=8192):
 
     async def whole():
         listener = socket.create_server(("127.0.0.1", 0))
-        context = server_context(files.certificate, files.key)
-        server = await start_tls_server(serve, sock=listener, context=context, gate=gate or CountingGate(), limit=limit)
+        tls_listener = TlsListener(listener, server_context(files.certificate, files.key))
+        server = await start_tls_server(serve, tls_listener, gate=gate or open_gate(), limit=limit)
         async with server, asyncio.timeout(TIMEOUT_S):
             return await scenario(listener.getsockname()[1])
 
@@ -172,7 +159,7 @@ def test_session_is_not_resumed(files):
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"])
 def test_unfinished_handshake_is_ended_and_counted_out(files, monkeypatch, sent):
     monkeypatch.setattr(tls, "HANDSHAKE_TIMEOUT_S", 0.2)
-    gate = CountingGate()
+    gate = open_gate()
 
     async def scenario(port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -180,14 +167,14 @@ def test_unfinished_handshake_is_ended_and_counted_out(files, monkeypatch, sent)
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         writer.close()
-        await settled(lambda: not gate.inside)
+        await settled(lambda: not gate.taken)
 
     run(scenario, files, gate=gate)
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.0\r\n\r\n", b"\x10\x0c\0\4MQTT\4\2\0\x3c\0\0", bytes(300)])
 def test_bytes_that_are_not_tls_end_their_own_connection(files, sent):
-    gate = CountingGate()
+    gate = open_gate()
 
     async def scenario(port):
         bystander = await asyncio.open_connection("127.0.0.1", port, ssl=trusting(files))
@@ -195,7 +182,7 @@ def test_bytes_that_are_not_tls_end_their_own_connection(files, sent):
         writer.write(sent)
         with contextlib.suppress(ConnectionError):
             await reader.read()
-        await settled(lambda: len(gate.inside) == 1)
+        await settled(lambda: gate.taken == 1)
         bystander[1].write(b"still here")
         assert await bystander[0].readexactly(15) == b"none\nstill here"
         for one in (writer, bystander[1]):
@@ -205,7 +192,8 @@ def test_bytes_that_are_not_tls_end_their_own_connection(files, sent):
 
 
 def test_connection_that_the_gate_refuses_is_closed_unanswered(files):
-    gate = CountingGate(room=0)
+    gate = open_gate(total=1)
+    gate.enter("127.0.0.1", lambda: None).is_device()
 
     async def scenario(port):
         with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -213,7 +201,7 @@ def test_connection_that_the_gate_refuses_is_closed_unanswered(files):
 
     run(scenario, files, gate=gate)
 
-    assert gate.inside == []
+    assert gate.taken == 1
 
 
 def test_client_that_is_not_read_has_to_wait(files):

@@ -1,0 +1,97 @@
+"""A device that asks for credentials."""
+
+import secrets
+
+from django.conf import settings
+
+from transports.mqtt.broker import mqtt5
+from transports.mqtt.broker.broker_state import BrokerState
+from transports.mqtt.broker.clients import (
+    SUBSCRIPTION_REFUSED,
+    Client,
+    ClientLink,
+    Disconnected,
+    PublishedMessage,
+    Subscriptions,
+)
+from transports.mqtt.broker.requests import Request
+from transports.mqtt.client_ids import MAX_PACKET_PROPERTY, joined_client_id
+from transports.mqtt.topics import REQUEST, RESPONSE
+
+# Requests of one client that may wait for an answer at once.
+MAX_WAITING = 16
+MAX_FILTERS = 8
+
+
+class ProvisioningClient(Client):
+    """It hears the answers to its own requests and nothing else, subscribed or not."""
+
+    def __init__(self, state: BrokerState, *, name: str, address: str, max_packet: int) -> None:
+        self._state, self._address = state, address
+        # The bridge leaves out what would make a reply too large.
+        limited = max_packet != mqtt5.NONE.maximum_packet_size
+        self._request_properties = mqtt5.user_property(MAX_PACKET_PROPERTY, str(max_packet)) if limited else b""
+        self.key = secrets.token_hex(8)
+        self.client_id = joined_client_id(self.key, address)
+        self.idle_s = settings.MQTT_PROVISION_IDLE_S
+        names = [one for one in (name, self.client_id) if one and not {"+", "#"} & set(one)]
+        self._own_request_topics = {f"{REQUEST}/{one}": f"{RESPONSE}/{one}" for one in names}
+        self._own_filters = {topic: topic for topic in self._own_request_topics.values()}
+        self._own_filters[f"{RESPONSE}/+"] = f"{RESPONSE}/{names[0]}"
+        self._subscriptions = Subscriptions(MAX_FILTERS)
+        self._own_topic = ""
+        self._asked: dict[str, mqtt5.Properties] = {}
+        self._waiting = 0
+        self._counted = 0
+
+    def opened(self, link: ClientLink) -> bool:
+        self._state.provisioning_clients[self.key] = self
+        return super().opened(link)
+
+    def closed(self) -> None:
+        self._state.provisioning_clients.pop(self.key, None)
+
+    async def take(self, message: PublishedMessage) -> None:
+        if message.topic != REQUEST and message.topic not in self._own_request_topics:
+            raise Disconnected(mqtt5.TOPIC_NAME_INVALID, "a session that provisions published on another topic")
+        if self._waiting >= MAX_WAITING:
+            raise Disconnected(mqtt5.QUOTA_EXCEEDED, "too many requests without waiting for their answers")
+        self._own_topic = self._own_request_topics.get(message.topic, self._own_topic)
+        topic = self._state.request_topic.topic(joined_client_id(self.key, self._address, self._noted(message.properties)))
+        self._waiting += 1
+        if not self._state.requests.offer(Request(topic, message.body, lambda: self._done(message), self._request_properties)):
+            raise Disconnected(mqtt5.QUOTA_EXCEEDED, "no room for another request")
+
+    def subscribe(self, topic_filter: str, qos: int) -> int:
+        if topic_filter != RESPONSE and topic_filter not in self._own_filters:
+            return SUBSCRIPTION_REFUSED
+        self._own_topic = self._own_filters.get(topic_filter, self._own_topic)
+        return self._subscriptions.grant(topic_filter, qos)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        self._subscriptions.drop(topic_filter)
+
+    def answer(self, request: str, body: bytes, qos: int) -> None:
+        """Send the answer to one of this client's requests."""
+        asked = self._asked.pop(request, mqtt5.NONE)
+        shared = RESPONSE in self._subscriptions or not self._own_topic
+        topic = asked.response_topic or (RESPONSE if shared else self._own_topic)
+        packet_id = self._subscriptions.packet_id(min(qos, self._subscriptions.highest_qos))
+        self.link.publish(topic, body, packet_id, properties=mqtt5.correlation_properties(asked.correlation))
+
+    def _noted(self, properties: mqtt5.Properties) -> str:
+        """Return the number under which the wishes of an MQTT 5 request are kept until its answer, "" if it has none."""
+        if properties is mqtt5.NONE:
+            return ""
+        topic = properties.response_topic
+        if topic and topic != RESPONSE and not topic.startswith(f"{RESPONSE}/"):
+            raise Disconnected(mqtt5.TOPIC_NAME_INVALID, "a Response Topic that is not below the response topic")
+        if len(self._asked) >= MAX_WAITING:
+            del self._asked[next(iter(self._asked))]
+        self._counted += 1
+        self._asked[str(self._counted)] = properties
+        return str(self._counted)
+
+    def _done(self, message: PublishedMessage) -> None:
+        self._waiting -= 1
+        message.acknowledge(mqtt5.SUCCESS)
