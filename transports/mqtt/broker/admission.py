@@ -34,12 +34,12 @@ async def admit(connect: Connect, state: BrokerState, place: Place) -> Client:
         return _with_room(place.provisions(), _provisioning(connect, state))
     try:
         device, presented = await state.database.run(_identified, _credentials(connect), connect.address)
-    except LoginLimited as err:
-        raise Refused(SERVER_UNAVAILABLE, str(err), CONNECTION_RATE_EXCEEDED) from None
     except AuthenticationFailed as err:
         if connect.client_id == PROVISION:
             # Firmware that provisions under this client id, and with a user name of its own.
             return _with_room(place.provisions(), _provisioning(connect, state))
+        if isinstance(err, LoginLimited):
+            raise Refused(SERVER_UNAVAILABLE, str(err), CONNECTION_RATE_EXCEEDED) from None
         raise Refused(NOT_AUTHORIZED, str(err), BAD_USER_NAME_OR_PASSWORD) from None
     except (DatabaseError, InterfaceError, Unavailable) as err:
         raise Refused(SERVER_UNAVAILABLE, f"the database: {type(err).__name__}") from err
