@@ -24,7 +24,7 @@ def readyz(_request: HttpRequest) -> JsonResponse:
     try:
         missing = missing_processes()
     except Error:
-        states = {Process.WEB.value: "ready", "database": "away"}
+        states = {Process.WEB.value: "ready", "database": "unavailable"}
         return JsonResponse({"ready": False, "processes": states}, status=HTTPStatus.SERVICE_UNAVAILABLE)
     states = {Process.WEB.value: "ready"} | {process.value: missing.get(process, "ready") for process in needed_processes()}
     states |= _disk_state()

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class ProvisionStatus(models.TextChoices):
-    """What the device is told (docs/protocol.md, *Response*)."""
+    """The status in the reply to the device (docs/protocol.md, *Response*)."""
 
     SUCCESS = "SUCCESS", "Success"
     NOT_FOUND = "NOT_FOUND", "Not found"
@@ -18,7 +18,7 @@ class Transport(models.TextChoices):
 
 
 class Reason(models.TextChoices):
-    """What the operator is told."""
+    """The exact reason, for operators."""
 
     CREATED = "CREATED", "A new device was created."
     CLAIMED = "CLAIMED", "The pre-provisioned device was provisioned."
@@ -43,7 +43,7 @@ class Reason(models.TextChoices):
     ALREADY_PROVISIONED = "ALREADY_PROVISIONED", "The device has been provisioned already."
     SECOND_DEVICE = "SECOND_DEVICE", "The device has been provisioned already; a second device may be using this identity."
     GATEWAY_NOT_ALLOWED = "GATEWAY_NOT_ALLOWED", "The profile does not allow gateways."
-    CREDENTIALS_NOT_ALLOWED = "CREDENTIALS_NOT_ALLOWED", "The profile does not allow devices to bring this type of credentials."
+    CREDENTIALS_NOT_ALLOWED = "CREDENTIALS_NOT_ALLOWED", "The profile does not allow devices to supply this type of credentials."
     CREDENTIALS_UNSUPPORTED = "CREDENTIALS_UNSUPPORTED", "LwM2M credentials are not supported."
     CREDENTIALS_UNUSABLE = "CREDENTIALS_UNUSABLE", "The supplied credentials are not usable."
     CREDENTIALS_TAKEN = "CREDENTIALS_TAKEN", "The supplied credentials belong to another device."
@@ -51,4 +51,4 @@ class Reason(models.TextChoices):
 
     TOO_MANY_GUESSES = "TOO_MANY_GUESSES", "Too many requests with a wrong key or secret."
     INTERNAL_ERROR = "INTERNAL_ERROR", "An error of the server; its log has the details."
-    UNAVAILABLE = "UNAVAILABLE", "The database did not answer in time; the device was told to ask again."
+    UNAVAILABLE = "UNAVAILABLE", "The database did not answer in time; the device was asked to try again."

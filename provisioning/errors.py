@@ -29,6 +29,6 @@ class Refused(ProvisionError):
 
 
 class Unavailable(Exception):
-    """The database is away or the queue is full. Nothing was done, or nobody knows; the device may ask again."""
+    """Database unavailable, or the queue is full. Nothing was committed, or it is unknown; the device may try again."""
 
     retry_after_s = 5

@@ -1,6 +1,6 @@
 """The queue in front of `provision_batch`: requests that come at the same time share one transaction.
 
-There is no timer: whatever waits when the drainer is free makes the next batch. So a lone request waits for nobody,
+There is no timer: what waits when the drainer is free is the next batch. So a single request never waits for others,
 and under load the batches grow by themselves. Measured reasons: docs/architecture.md.
 """
 
@@ -24,7 +24,7 @@ from provisioning.services import UNAVAILABLE, provision_batch
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 64
-# Beyond this many waiting requests a new one is told to come back: its sender would have given up before its turn.
+# Beyond this many waiting requests a new one is unavailable: its sender would give up before its turn.
 MAX_WAITING = 5_000
 
 Provision = Callable[[Sequence[ProvisionRequest]], list[ProvisionOutcome]]
@@ -54,7 +54,7 @@ class GroupCommit:
             _report(on_done, UNAVAILABLE)
 
     def note_unreadable(self, origin: Origin, detail: str) -> None:
-        """Have a request counted that could not be read. Nobody waits for it, and it is dropped when the queue is full."""
+        """Count a request that could not be read. It is dropped if the queue is full."""
         metrics.UNREADABLE.labels(origin.transport.value).inc()
         self._put(Rejected(origin, Reason.MALFORMED, detail=detail[:255]))
 
@@ -68,7 +68,7 @@ class GroupCommit:
             drainer.join()
 
     def forget(self) -> None:
-        """Start anew in a forked process: threads do not survive a fork, and what waited belongs to the parent."""
+        """Start over in a forked process: threads do not survive a fork, and waiting requests belong to the parent."""
         self._lock = threading.Lock()
         self._queue = queue.Queue(MAX_WAITING)
         self._drainer = None
@@ -118,12 +118,12 @@ class GroupCommit:
 
     def _serve_batch(self, batch: Sequence[_Waiting]) -> None:
         metrics.BATCH_SIZE.observe(len(batch))
-        # Whatever happens, nobody is left waiting.
+        # Every caller gets an outcome, even after an exception.
         outcomes = [UNAVAILABLE] * len(batch)
         try:
             outcomes = self._provision([item.request for item in batch])
         except Unavailable:
-            log.info("%d requests are told to come again", len(batch))
+            log.info("%d requests are answered as unavailable", len(batch))
         finally:
             for item, outcome in zip(batch, outcomes, strict=True):
                 _report(item.on_done, outcome)

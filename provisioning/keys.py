@@ -58,7 +58,7 @@ def _columns(model: type[Model]) -> list[str]:
 
 
 def _loaded(model: type[Row], values: Sequence[Any]) -> Row:
-    """Return the row that stands in the database as `values`."""
+    """Return the database row with these `values`."""
     fields = model._meta.concrete_fields
     converted = [
         field.from_db_value(value, None, connection) if hasattr(field, "from_db_value") else value

@@ -11,7 +11,7 @@ from provisioning.choices import ProvisionStatus, Reason, Transport
 class Origin:
     """Where a request came from. `address` is "" where the transport does not tell.
 
-    `proven` says that a UDP source has shown to receive at its address; a TCP connection shows it by itself.
+    `proven` means that a UDP source receives at its address; a TCP connection proves that by itself.
     """
 
     transport: Transport
@@ -24,7 +24,7 @@ class Origin:
 class ProvisionRequest:
     """A well-formed request, as any transport decodes it (docs/protocol.md, *Request*).
 
-    `credentials` is None when the device brought none, and is not yet checked otherwise.
+    `credentials` is None if the device supplied none. They are not validated yet.
     """
 
     origin: Origin

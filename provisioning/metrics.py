@@ -1,4 +1,4 @@
-"""What Prometheus is told about provisioning.
+"""Prometheus metrics of provisioning.
 
 No label holds anything that a device sent: they are words of ours and the names of profiles, MAX_PROFILES at most.
 """

@@ -1,4 +1,4 @@
-"""`provision_batch`: the one way in for every provision request, whatever its transport."""
+"""`provision_batch`: processes all provision requests, of every transport."""
 
 import logging
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 # How often a batch starts over when another process was first to take a name, a token or a lock.
 MAX_TRIES = 4
-# How many requests, one at a time, may wait in vain for a lock before the rest of their batch is told to come again.
+# How many single requests may time out on a lock before the rest of their batch is answered as unavailable.
 MAX_BLOCKED = 2
 
 UNAVAILABLE = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.UNAVAILABLE, retry_after_s=Unavailable.retry_after_s)
@@ -73,19 +73,19 @@ class _Batch:
 def provision_batch(requests: Sequence[ProvisionRequest]) -> list[ProvisionOutcome]:
     """Return the outcome of each of `requests`, in their order, once everything is committed.
 
-    One transaction with a fixed number of statements, for 1 request or 64. Each request comes to what it would have
-    come to alone, after those before it. Raises Unavailable when the database is away: then nothing is known to be
-    done. An outcome with reason UNAVAILABLE says the same of one request among others that were served.
+    One transaction with a fixed number of statements, for 1 request or 64. Each request gets the outcome it would get if
+    processed alone, in order. Raises Unavailable if the commit could not be confirmed. A single outcome with reason
+    UNAVAILABLE means the same for one request among others.
     """
     try:
         return _provision(requests, timezone.now())
     except Error as err:
         _drop_connection(err)
-        raise Unavailable("The database is away.") from err
+        raise Unavailable("Database unavailable.") from err
 
 
 def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[ProvisionOutcome]:
-    """Return the outcomes of `requests`, each alone where they fail together. Raises Error when the database is away."""
+    """Return the outcomes of `requests`, each alone if they fail together. Raises Error if the database is unavailable."""
     try:
         batch, outcomes = _commit(requests, now)
     except Exception as err:
@@ -93,11 +93,11 @@ def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[Prov
         if error is DbError.UNAVAILABLE:
             raise
         if len(requests) > 1:
-            # One poisoned request must hurt nobody else.
+            # One poisoned request must not affect the others.
             return _one_at_a_time(requests, now)
         if isinstance(err, DecryptionFailed):
             # Another process has the key already, or has it still. It is no answer for ever.
-            log.warning("%s Request %s is told to come again", err, requests[0].origin.request_id)
+            log.warning("%s Request %s is answered as unavailable", err, requests[0].origin.request_id)
             return [UNREADABLE]
         if error is DbError.LOCK_TIMEOUT:
             log.warning("A provision request waited in vain for a lock")
@@ -126,10 +126,10 @@ def _one_at_a_time(requests: Sequence[ProvisionRequest], now: datetime) -> list[
 
 
 def _commit(requests: Sequence[ProvisionRequest], now: datetime) -> tuple[_Batch, list[ProvisionOutcome]]:
-    """Decide and write in one transaction; all anew, the keys included, when another process interferes.
+    """Decide and write in one transaction; start over, keys included, on a conflict with another process.
 
-    Where all requests ask for new devices the first try reads nothing: nearly always everything is new indeed, and
-    where it is not the constraints say so before anything is committed.
+    If all requests ask for new devices, the first try reads nothing: nearly always all of them are new, and if not, a
+    constraint fails before anything is committed.
     """
     conflict = False
     for tries_left in reversed(range(MAX_TRIES)):
@@ -197,7 +197,7 @@ def _failed_alone(request: ProvisionRequest, now: datetime) -> ProvisionOutcome:
 
 
 def _limit_guesses(batch: _Batch, outcomes: list[ProvisionOutcome]) -> list[ProvisionOutcome]:
-    """Count the wrong guesses among `outcomes`, and return them with those beyond a limit told to wait.
+    """Count the wrong guesses among `outcomes`, and return them, those beyond a limit as limited.
 
     Only once the batch is committed, and whatever it was tried again: each guess counts once. An attempt with a wrong
     secret for a known key is logged as long as it is within the limits.
@@ -223,6 +223,6 @@ def _failed(err: ProvisionError) -> ProvisionOutcome:
 
 
 def _drop_connection(err: Error) -> None:
-    """The next batch shall have a new connection: this one may be broken, or lead to a server that has become a standby."""
+    """Use a new connection for the next batch: this one may be broken, or lead to a server that became a standby."""
     connection.close()
-    log.warning("The database is away: %s", type(err).__name__)
+    log.warning("Database unavailable: %s", type(err).__name__)

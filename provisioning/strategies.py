@@ -1,7 +1,7 @@
-"""The provision strategies: what an admitted request becomes, given what is in the database.
+"""The provision strategies: decide on a valid request, given what is in the database.
 
 They decide on a Ledger, which holds what a batch has read and what it is about to write. Each decision sees the
-ones before it, so a batch comes to what its requests would have come to one at a time. No statement is run here.
+ones before it, so each gets the outcome it would get if processed alone, in order. No statement is run here.
 """
 
 from devices.credentials import Credentials, X509Certificate, generated_token, opened_by, renewed
@@ -66,7 +66,7 @@ def _claim(valid: ValidRequest, ledger: Ledger) -> ProvisionOutcome:
 
 
 def _credentials_of_claim(valid: ValidRequest, device: Device, ledger: Ledger) -> Credentials | None:
-    """Return the new credentials that a claim brings or gets; None if those that are stored stay. Raises Refused.
+    """Return the new credentials of a claim, supplied or generated; None if the stored ones stay. Raises Refused.
 
     Source: docs/protocol.md, *Reset and replace*.
     """

@@ -116,7 +116,7 @@ def test_while_the_database_is_away_the_answer_is_503_and_then_all_is_well(stack
         status, headers = post(stack, "/api/v1/provision", body)
         assert (status, headers["retry-after"]) == (503, "5")
         assert post(stack, f"/api/v1/{token}/telemetry", {"n": 3})[0] == 503
-        assert stack.readyz() == {"web": "ready", "database": "away"}
+        assert stack.readyz() == {"web": "ready", "database": "unavailable"}
         assert coap_post(stack, f"api/v1/{token}/telemetry", {"n": 3}) == "5.03"
     finally:
         postgres.start()

@@ -248,7 +248,7 @@ def test_request_while_the_database_is_away_is_answered_when_it_is_back(site: Ma
             bridge = here.start_bridge()
             database.stop()
             client = _swarm(here, 20)
-            wait_for(lambda: "The database is away" in bridge.output(), "the bridge to notice")
+            wait_for(lambda: "Database unavailable" in bridge.output(), "the bridge to notice")
             assert client.got == []
 
             database.start()
