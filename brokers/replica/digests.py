@@ -1,4 +1,4 @@
-"""Digests of credentials under the key of one broker: all that leaves this installation. Pure; FEED.md, *Digests*."""
+"""Digests of credentials under the key of one broker: all that leaves this installation. Pure; deploy/mosquitto/plugin/FEED.md, *Digests*."""
 
 import hashlib
 import hmac

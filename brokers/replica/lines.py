@@ -1,4 +1,4 @@
-"""The lines of the feed. Pure; FEED.md, *Lines*."""
+"""The lines of the feed. Pure; deploy/mosquitto/plugin/FEED.md, *Lines*."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""The requests of the Mosquitto plugin. FEED.md has the contract."""
+"""The requests of the Mosquitto plugin. deploy/mosquitto/plugin/FEED.md has the contract."""
 
 import threading
 import uuid
