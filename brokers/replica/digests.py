@@ -1,4 +1,4 @@
-"""Digests of credentials under the key of one broker: all that leaves this installation. Pure; deploy/mosquitto/plugin/FEED.md, *Digests*."""
+"""Digests of credentials under the key of one broker (deploy/mosquitto/plugin/FEED.md, *Digests*). Pure functions."""
 
 import hashlib
 import hmac
