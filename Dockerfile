@@ -5,7 +5,7 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 FIRSTLIGHT_D
 RUN useradd --system --uid 10001 --home-dir /opt/firstlight firstlight && install -d -o firstlight -m 0700 /data
 WORKDIR /opt/firstlight
 COPY requirements.txt .
-RUN pip install --requirement requirements.txt
+RUN pip install --require-hashes --requirement requirements.txt
 COPY . .
 USER firstlight
 VOLUME /data

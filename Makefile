@@ -29,12 +29,12 @@ $(BIN)/python:
 
 $(BIN)/.installed: requirements.txt | $(BIN)/python
 	@echo "Installing requirements.txt into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
 $(BIN)/.installed-dev: requirements-dev.txt $(BIN)/.installed
 	@echo "Installing requirements-dev.txt into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 check: export FIRSTLIGHT_DATA := $(CURDIR)/.check
@@ -74,7 +74,7 @@ mosquitto-plugin: ## build deploy/mosquitto/plugin/build/firstlight.so
 	@deploy/apt-install $(PLUGIN_PROGRAMS)
 	$(MAKE) -C deploy/mosquitto/plugin
 
-COMPILE := pip-compile --quiet --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras
+COMPILE := pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras
 
 lock: $(BIN)/.installed-dev ## update the pinned dependencies
 	$(COMPILE) --upgrade -o requirements.txt requirements.in
