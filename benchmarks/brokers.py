@@ -8,14 +8,19 @@ import socket
 import statistics
 import tempfile
 import time
+import urllib.request
 import uuid
 from pathlib import Path
 
+from benchmarks.installation import Installation
+from benchmarks.loads import http
+from benchmarks.preload import preload
 from tests.support import mosquitto_plugin
 from tests.support.broker_feed import BROKER, digest
 from tests.support.mosquitto_plugin import PluginMosquitto
 from tests.support.mqtt import CONNACK_ACCEPTED, connect_packet
 from tests.support.processes import Server, lasting_port, listens, program, wait_for
+from tests.support.web import manage
 
 PROCESSES = 2
 NOWHERE = "http://127.0.0.1:9"  # the plugin admits by its stored list
@@ -34,7 +39,10 @@ def main() -> None:
         for server in (anyone[0], empty.server, ours.server):
             if server:
                 server.stop()
+    first, second = _snapshots(options.devices) if options.snapshot else (0.0, 0.0)
     result = {
+        "first_snapshot_s": first,
+        "next_snapshot_s": second,
         "connects_per_second_anonymous": statistics.median(one for one, _ in rounds),
         "connects_per_second_plugin": statistics.median(two for _, two in rounds),
         "connects_ratio": statistics.median(two / one for one, two in rounds),
@@ -51,6 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--devices", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--snapshot", action="store_true", help="also how long Firstlight on PostgreSQL takes for a snapshot")
     parser.add_argument("--json", type=Path, default=os.environ.get("BENCH_JSON") or None)
     return parser.parse_args()
 
@@ -85,6 +94,27 @@ def _memory_mib(server: Server | None) -> float:
     assert server
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def _snapshots(devices: int) -> tuple[float, float]:
+    """Return how many seconds the first snapshot of a broker takes, which decrypts every credential, and the next."""
+    with Installation() as installation:
+        made = installation.create_profile("benchmark", "ALLOW_CREATE_NEW_DEVICES")
+        http.run(port=installation.http_port, connections=1, seconds=1, names="warm", key=made["key"], secret=made["secret"])
+        preload(installation, made, devices, 1)
+        broker = json.loads(
+            manage(installation.environment, "create_broker", "b", "--kind", "mosquitto", "--json").splitlines()[-1]
+        )
+        request = urllib.request.Request(f"{broker['url']}/snapshot", headers={"Authorization": f"Bearer {broker['secret']}"})
+        return _seconds_of(request, devices), _seconds_of(request, devices)
+
+
+def _seconds_of(request: urllib.request.Request, devices: int) -> float:
+    begin = time.monotonic()
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        lines = sum(1 for _ in answer)
+    assert lines > devices
+    return time.monotonic() - begin
 
 
 def _connects(port: int, options: argparse.Namespace) -> float:
