@@ -24,12 +24,12 @@ def digests_of(
     A device whose credentials are gone meanwhile has none. What is kept of other devices, from `after` to the last of
     `wanted`, is deleted: they do not exist any more, or may not connect.
     """
-    times = dict(wanted)
+    times, key_mark = dict(wanted), key.mark
     kept = ReplicaDigest.objects.filter(broker=broker, device_id__gt=after, device_id__lte=wanted[-1][0])
     fresh: dict[uuid.UUID, CredentialsDigest] = {}
     outdated: list[uuid.UUID] = []
     for device_id, mark, at, lookup, password in kept.values_list("device_id", "mark", "credentials_at", "lookup", "password"):
-        if mark == key.mark and times.get(device_id) == at:
+        if mark == key_mark and times.get(device_id) == at:
             fresh[device_id] = CredentialsDigest(lookup, password)
         else:
             outdated.append(device_id)
@@ -52,7 +52,7 @@ def _make(key: DigestKey, device_ids: list[uuid.UUID]) -> Made:
 
 def _keep(broker: Broker, key: DigestKey, outdated: list[uuid.UUID], made: Made) -> None:
     """Replace what is kept. Two snapshots of one broker at the same time do not trip over each other: one waits."""
-    hex_id = broker.pk.hex
+    hex_id, mark = broker.pk.hex, key.mark
     with transaction.atomic():
         Broker.objects.select_for_update().filter(pk=broker.pk).values_list("pk").first()
         ReplicaDigest.objects.filter(broker=broker, device_id__in=[*outdated, *made]).delete()
@@ -60,7 +60,7 @@ def _keep(broker: Broker, key: DigestKey, outdated: list[uuid.UUID], made: Made)
             ReplicaDigest,
             _COLUMNS,
             (
-                (hex_id, device_id.hex, key.mark, bulk.moment(at), digest.lookup, digest.password)
+                (hex_id, device_id.hex, mark, bulk.moment(at), digest.lookup, digest.password)
                 for device_id, (digest, at) in made.items()
             ),
         )
