@@ -21,7 +21,7 @@ def child_of(gateway: Device, name: str, profile_name: str = "") -> Device:
     """Return the device called `name`, for which `gateway` reports; creates it if it is not known yet.
 
     A new child gets the profile called `profile_name`, or else that of the gateway. Raises ChildRefused. Source:
-    protocol.md, *With the credentials afterwards*.
+    docs/protocol.md, *With the credentials afterwards*.
     """
     child = _known_child(gateway, name) or _new_child(gateway, name, profile_name)
     note_seen(child)

@@ -1,6 +1,6 @@
 """What gateways send about their children, as JSON.
 
-Source of the forms: protocol.md, *With the credentials afterwards*.
+Source of the forms: docs/protocol.md, *With the credentials afterwards*.
 """
 
 from dataclasses import dataclass

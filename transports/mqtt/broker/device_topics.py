@@ -1,6 +1,6 @@
 """What a device may publish, and what happens then.
 
-Runs in a database thread and knows nothing of connections. Source: protocol.md, *With the credentials afterwards*.
+Runs in a database thread and knows nothing of connections. Source: docs/protocol.md, *With the credentials afterwards*.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Gateways and their children, pushed changes, and sessions that end (protocol.md, *With the credentials afterwards*)."""
+"""Gateways and their children, pushed changes, and sessions that end (docs/protocol.md, *With the credentials afterwards*)."""
 
 import json
 
