@@ -25,7 +25,7 @@ class Disconnected(Exception):
 class MessageRefused(Exception):
     """A message that is not kept. A client that speaks MQTT 5 gets `reason`; in MQTT 3.1.1 the connection ends.
 
-    Source: docs/protocol.md, *Nothing is acknowledged that is dropped*.
+    Source: docs/protocol.md, *Acknowledgements*.
     """
 
     def __init__(self, reason: int, text: str) -> None:
