@@ -93,7 +93,10 @@ class Requests(TokenManager):
     """
 
     def process_request(self, request: Message) -> None:
-        self.incoming_requests.pop((request.token, request.remote), None)
+        pipe, stop = self.incoming_requests.pop((request.token, request.remote), (None, None))
+        if pipe is not None and pipe.request.opt.observe is not None:
+            # A new request under the token of an observation takes its place or ends it (RFC 7641 section 3.6).
+            stop()
         super().process_request(request)
 
 

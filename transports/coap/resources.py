@@ -1,7 +1,9 @@
 """What devices call over CoAP (docs/protocol.md, *CoAP* and *With the credentials afterwards*)."""
 
 import asyncio
+import contextlib
 import ipaddress
+import uuid
 from collections.abc import Callable
 
 from aiocoap import Code, Message
@@ -111,6 +113,13 @@ class AttributesResource(DeviceDataResource):
         query = dict(option.partition("=")[::2] for option in request.opt.uri_query)
         keys = {"client_keys": query.get("clientKeys", ""), "shared_keys": query.get("sharedKeys", "")}
         return await self.answered(request, lambda device: answer_attribute_query(device, **keys))
+
+    async def device_id(self, request: Message) -> uuid.UUID | None:
+        """Return the id of the device that asks, None if there is none or the database is unavailable."""
+        found: list[uuid.UUID] = []
+        with contextlib.suppress(Unauthorized):
+            await self.answered(request, lambda device: found.append(device.pk))
+        return found[0] if found else None
 
 
 class CoreResource(DeviceResource):

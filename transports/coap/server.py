@@ -36,6 +36,7 @@ async def _serve(host: str, port: int, site: Site, beating: Beating) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, told_to_stop.set)
     endpoint = await listen(site, host, port)
+    site.news.start()
     beating.start()
     beating.report(ready=True, note=f"listening on {host}, port {port}")
     log.info("CoAP server is listening on %s, port %s", host, port)
@@ -43,4 +44,5 @@ async def _serve(host: str, port: int, site: Site, beating: Beating) -> None:
     log.info("CoAP server is stopping")
     endpoint.datagrams.taking = False
     await site.finish(FINISH_S)
+    await site.news.stop()
     await endpoint.shutdown()

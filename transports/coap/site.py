@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from aiocoap import Message
+from aiocoap import Code, Message
 from aiocoap.error import BadOption, NotFound, ProxyingNotSupported
 from aiocoap.numbers.optionnumbers import OptionNumber
 from aiocoap.pipe import Pipe
@@ -12,6 +12,7 @@ from django.conf import settings
 from transports.coap import echo
 from transports.coap.amplification import payload_room, shortened
 from transports.coap.blocks import Downloads, Uploads
+from transports.coap.observers import REGISTER, AttributeObservers
 from transports.coap.resources import (
     AttributesResource,
     CoreResource,
@@ -21,6 +22,7 @@ from transports.coap.resources import (
     address,
 )
 from transports.database_threads import DatabaseThreads
+from transports.device_news import NewsFeed
 from transports.errors import BodyTooLarge
 
 PROXY = {OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME}
@@ -50,11 +52,17 @@ class Site:
         self._downloads = Downloads()
         self._provision = ProvisionResource()
         self._core = CoreResource()
-        self._device_data = {"telemetry": TelemetryResource(threads), "attributes": AttributesResource(threads)}
+        attributes = AttributesResource(threads)
+        self._device_data = {"telemetry": TelemetryResource(threads), "attributes": attributes}
+        self.news = NewsFeed()
+        self._observers = AttributeObservers(attributes, self.news)
         self._inflight: set[asyncio.Task[None]] = set()
 
     async def render_to_pipe(self, pipe: Pipe) -> None:
         """Answer the request in `pipe`. What is raised becomes the answer, by aiocoap."""
+        if self._is_observation(pipe.request):
+            await self._observers.serve(pipe, self.answer)
+            return
         task = asyncio.current_task()
         assert task is not None
         self._inflight.add(task)
@@ -92,8 +100,14 @@ class Site:
                 return self._device_data[kind]
         raise NotFound("No such path.")
 
+    def _is_observation(self, request: Message) -> bool:
+        if request.code is not Code.GET or request.opt.observe != REGISTER:
+            return False
+        return self.resource(request.opt.uri_path) is self._device_data["attributes"]
+
     async def finish(self, timeout_s: float) -> None:
         """Return when all that is in hand has been answered, at the latest after `timeout_s`."""
+        self._observers.close()
         if self._inflight:
             await asyncio.wait(self._inflight, timeout=timeout_s)
 
