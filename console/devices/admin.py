@@ -4,7 +4,8 @@ import uuid
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
@@ -13,9 +14,10 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from console.admin_base import PageAdmin, RefusableForm, log_changes
+from console.admin_base import PageAdmin, RefusableForm, attempt_service, log_changes
 from console.devices import actions
 from console.devices.page import REVEAL, STATE_COLOURS, device_context, parts
+from console.devices.shared_attributes import SharedAttributeForm
 from devices.credentials import mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials
 from devices.selectors import STATES, state_of
@@ -82,7 +84,12 @@ class DeviceAdmin(PageAdmin):
         reveal = path(
             "<uuid:object_id>/reveal/", self.admin_site.admin_view(require_POST(self.reveal_view)), name="devices_device_reveal"
         )
-        return [reveal, *super().get_urls()]
+        attribute = path(
+            "<uuid:object_id>/shared-attribute/",
+            self.admin_site.admin_view(require_POST(self.shared_attribute_view)),
+            name="devices_device_shared_attribute",
+        )
+        return [reveal, attribute, *super().get_urls()]
 
     def page_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
         devices = Device.objects.select_related("profile", "provisioned_with", "credentials", "parent_gateway").defer(
@@ -109,6 +116,21 @@ class DeviceAdmin(PageAdmin):
         answer = JsonResponse({"values": parts(credentials.unpacked())})
         answer["Cache-Control"] = "no-store"
         return answer
+
+    def shared_attribute_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
+        """Set or delete a shared attribute, and record it."""
+        self.check_permission(self.has_change_permission(request))
+        device: Device = self.get_viewable(request, object_id, Device.objects.all())
+        form = SharedAttributeForm(request.POST)
+        if form.is_valid():
+            with transaction.atomic():
+                sentence = attempt_service(request, lambda: form.apply(device))
+                if sentence:
+                    log_changes(request, [device], sentence)
+                    messages.success(request, sentence)
+        else:
+            messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+        return HttpResponseRedirect(f"{self.page_url(device)}#attributes")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Device], search_term: str

@@ -1,11 +1,13 @@
 """The page of a device, without a browser."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 
 from devices.models import Device
 from devices.services import Reading, client_attributes_save, device_create, telemetry_save
+from events.models import Event
 from profiles.services import profile_create
 from tests.support.operators import client_of
 
@@ -68,3 +70,34 @@ def test_name_that_misleads_the_eye_is_pointed_out(device):
     text = client.get(page(device)).content.decode()
     assert "U+200B ZERO WIDTH SPACE" in text
     assert "Latin and Cyrillic" in text
+
+
+def test_shared_attribute_is_set_and_deleted_with_its_event(device):
+    client = client_of("Operator")
+    url = reverse("admin:devices_device_shared_attribute", args=(device.pk,))
+
+    client.post(url, {"key": "interval", "value": "30", "set": ""})
+    assert device.attributes.get(scope="SHARED_SCOPE", key="interval").value == 30
+    client.post(url, {"key": "interval", "value": "", "delete": ""})
+
+    assert not device.attributes.filter(key="interval").exists()
+    assert Event.objects.filter(kind="attributes.changed", device_id=device.pk).count() == 2
+    assert "Shared attribute interval set." in set(LogEntry.objects.values_list("change_message", flat=True))
+
+
+@pytest.mark.parametrize("fields", [{"key": "", "value": "1"}, {"key": "a", "value": ""}, {"key": "a\x01", "value": "1"}])
+def test_shared_attribute_that_does_not_fit_is_refused_with_a_message(device, fields):
+    answer = client_of("Operator").post(
+        reverse("admin:devices_device_shared_attribute", args=(device.pk,)), fields | {"set": ""}, follow=True
+    )
+
+    assert [message.level_tag for message in answer.context["messages"]] == ["error"]
+    assert not device.attributes.filter(scope="SHARED_SCOPE").exists()
+
+
+def test_viewer_sets_no_shared_attribute(device):
+    answer = client_of("Viewer").post(
+        reverse("admin:devices_device_shared_attribute", args=(device.pk,)), {"key": "a", "value": "1", "set": ""}
+    )
+
+    assert answer.status_code == 403

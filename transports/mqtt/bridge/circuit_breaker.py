@@ -32,13 +32,19 @@ class CircuitBreaker:
         self._held.append(request)
 
     def failed(self, request: InflightRequest) -> None:
-        """Keep `request`, which the database could not serve. It goes before those that arrived later."""
+        """Keep `request`, which the database could not serve.
+
+        It goes before those that arrived later; a trial goes after them, so that one request which can never be served,
+        since its profile's secret cannot be decrypted, does not keep all others waiting.
+        """
         was_trial = request is self._trial
-        if was_trial:
-            self._trial = None
         if was_trial or not self._held:
             self._retry.failed()
-        self._held.appendleft(request)
+        if was_trial:
+            self._trial = None
+            self._held.append(request)
+        else:
+            self._held.appendleft(request)
 
     def served(self, request: InflightRequest) -> list[InflightRequest]:
         """Return the requests that may go on, now that `request` was served: all that were held, if it was the trial."""
