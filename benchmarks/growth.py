@@ -1,7 +1,7 @@
 """Measures how much slower large tables are. Run with `python -m benchmarks.growth`.
 
-Two whole installations, one with few devices and attempts preloaded and one with many, asked in turn, over and over, so that
-whatever else the machine does hits both. A ratio is that of one round's two neighbours; told is the median of the rounds.
+Two whole installations, one with few devices and attempts preloaded and one with many, measured in turn, over and over, so
+that other load on the machine affects both. A ratio compares the two runs of a round; the result is the median of the rounds.
 """
 
 import argparse

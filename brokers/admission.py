@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BrokerConnect:
-    """A client that wants to connect to a broker, as the broker describes it; what it does not tell is empty.
+    """A client that wants to connect to a broker, as the broker describes it; what it does not report is empty.
 
     `certificate`: the client's, in DER form, if the broker has verified it in the TLS handshake.
     """
@@ -41,7 +41,7 @@ class BrokerConnect:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of a connect. `reason` is for the operator only. `until`: the broker should ask again after that time."""
+    """The result of a connect. `reason` is for the operator only. `until`: the broker should ask again after that time."""
 
     allowed: bool
     reason: str

@@ -34,7 +34,7 @@ KEPT = timedelta(days=30)
 
 @transaction.atomic
 def read_events() -> bool:
-    """Write down the kicks that follow from one page of events. Return whether there is more to read at once."""
+    """Store the kicks that follow from one page of events. Return whether there is more to read at once."""
     ReaderPosition.objects.get_or_create(name=READER)
     reader = ReaderPosition.objects.select_for_update().get(name=READER)
     page = page_after(reader.position, kinds=ACCESS_CHANGES)
@@ -60,7 +60,7 @@ def try_kicks() -> int:
 
 
 def prune() -> None:
-    """Forget kicks, and sessions that nobody can still have."""
+    """Forget old kicks, and sessions that can no longer exist."""
     old = timezone.now() - KEPT
     BrokerKick.objects.filter(due_at=None, created_at__lt=old).delete()
     BrokerSession.objects.filter(admitted_at__lt=timezone.now() - 12 * KEPT).delete()

@@ -97,7 +97,7 @@ class BrokerDenial(models.Model):
 
     broker = models.ForeignKey(Broker, on_delete=models.CASCADE, related_name="denials")
     created_at = models.DateTimeField(default=timezone.now)
-    call = models.CharField(max_length=32, help_text="What the broker asked, e.g. connect or publish.")
+    call = models.CharField(max_length=32, help_text="The broker's request, e.g. connect or publish.")
     client_id = models.CharField(max_length=255, blank=True)
     address = models.CharField(max_length=64, blank=True)
     topic = models.CharField(max_length=255, blank=True)

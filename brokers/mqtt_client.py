@@ -61,7 +61,7 @@ class PlayedDevice:
     def publish(self, topic: str, body: bytes) -> bool:
         """Return whether the broker acknowledged it."""
         info = self._client.publish(topic, body, qos=1)
-        # paho tells a published message by no callback of the condition: look again now and then.
+        # paho does not notify the condition of an acknowledgement, so poll.
         self.wait(lambda: info.is_published() or self.gone, step_s=0.05)
         return info.is_published()
 

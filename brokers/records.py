@@ -40,13 +40,13 @@ class _Throttle:
             self._passed.clear()
 
 
-asked = _Throttle(ASKED_INTERVAL_S)
+requests = _Throttle(ASKED_INTERVAL_S)
 denials = _Throttle(1.0, DENIALS_PER_SECOND)
 
 
 def note_asked(broker: Broker) -> None:
     """Note that `broker` asks. Raises django.db.Error."""
-    if asked.passes(broker.pk):
+    if requests.passes(broker.pk):
         Broker.objects.filter(pk=broker.pk).update(last_asked_at=timezone.now())
 
 

@@ -36,6 +36,6 @@ def state_of(broker: Broker, now: datetime | None = None) -> str:
 
 
 def brokers_in_trouble(now: datetime) -> list[tuple[Broker, str]]:
-    """Return the brokers that admit anyone, and those that have not asked for long, with their states."""
+    """Return the brokers that admit anyone, and those without a recent request, with their states."""
     rows = [(broker, state_of(broker, now)) for broker in Broker.objects.defer("secret", "management_password")]
     return sorted(((broker, state) for broker, state in rows if state != "asks"), key=lambda row: row[1])

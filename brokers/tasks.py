@@ -25,6 +25,6 @@ def prune_brokers() -> None:
 
 @shared_task
 def check_brokers() -> None:
-    """Find out which brokers let anybody in."""
+    """Check which brokers admit anyone."""
     for broker in Broker.objects.exclude(mqtt_url="").defer("secret", "management_password"):
         check(broker)

@@ -46,7 +46,7 @@ def bridge_rules() -> tuple[TopicRule, ...]:
 def provisioning_rules(client_id: str, *, isolated: bool) -> tuple[TopicRule, ...]:
     """Return what a client that provisions may do: ask, and hear its own answer.
 
-    `isolated`: the broker keeps clients apart on one and the same topic. Where it does not, whoever subscribes to the
+    `isolated`: the broker keeps clients apart on the same topic. If it does not, a client that subscribes to the
     shared response topic sees the credentials of others, so only MQTT_ALLOW_SHARED_RESPONSES allows it.
     """
     rules = [TopicRule(REQUEST, PUBLISH)]

@@ -1,4 +1,4 @@
-"""The calls of brokers, below /api/brokers/{id}/. A broker that gets no answer may let everybody in: it always gets one."""
+"""The calls of brokers, below /api/brokers/{id}/. A broker that gets no answer may admit everyone: it always gets one."""
 
 import json
 import logging

@@ -41,8 +41,8 @@ def devices_unblock(*, devices: QuerySet[Device]) -> int:
 def devices_reset_provisioning(*, devices: QuerySet[Device]) -> int:
     """Let `devices` provision once more: they are pre-provisioned again, and their credentials work until then.
 
-    If the credentials were ever handed out, that claim gets new ones, of the same type: whoever has learned the old ones
-    must not share them with the device. A certificate stays, since its key never left the device.
+    If the credentials were ever handed out, that claim gets new ones, of the same type: a party that has learned the old
+    ones must not share them with the device. A certificate stays, since its key never left the device.
     """
     count = 0
     for rows in _locked_chunks(devices):
@@ -60,9 +60,9 @@ def devices_reset_provisioning(*, devices: QuerySet[Device]) -> int:
 
 @transaction.atomic
 def devices_reissue_credentials(*, devices: QuerySet[Device]) -> int:
-    """Give each of `devices` a new access token; what it had is worthless at once, whatever its type was.
+    """Give each of `devices` a new access token; its old credentials, of any type, stop working at once.
 
-    A provisioning request is no longer repeated to it: the answer would hand the new token to whoever held the old one.
+    A provisioning request is no longer repeated to it: the reply would give the new token to a holder of the old one.
     """
     count = 0
     for rows in _locked_chunks(devices):
@@ -76,7 +76,7 @@ def devices_reissue_credentials(*, devices: QuerySet[Device]) -> int:
 def devices_replace(*, devices: QuerySet[Device]) -> int:
     """Let other physical devices provision as `devices`: always with new credentials, and the old ones end at once.
 
-    A certificate is taken away, for an access token. None of the old credentials can be chosen again.
+    A certificate is replaced with an access token. None of the old credentials can be chosen again.
     """
     count = devices_reset_provisioning(devices=devices)
     for rows in _locked_chunks(devices):

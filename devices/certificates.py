@@ -1,7 +1,7 @@
-"""Whose certificate is it? Whoever proved to have its key; until then, any number of devices may have named it.
+"""Which device owns a certificate: the one that proved to have its key. Until then, any number of devices may name it.
 
 A certificate is public, so a device that only names one proves nothing: it must not keep the owner out. A TLS connection
-proves possession of the key. It makes the certificate the device's own and takes it away from the others.
+proves possession of the key. It makes the certificate the device's own and removes it from the others.
 Source: docs/protocol.md, *Connecting*.
 """
 
@@ -34,7 +34,7 @@ def certificate_holder(der: bytes, *, client_id: str) -> DeviceCredentials | Non
 def certificate_prove(*, credentials: DeviceCredentials) -> bool:
     """Make a certificate that was claimed the device's own. Return False if another device was first.
 
-    The other devices that named it get access tokens, which nobody has seen.
+    The other devices that named it get new access tokens, which are not disclosed to anyone.
     """
     digest = credentials.certificate_claim
     claims = list(DeviceCredentials.objects.select_for_update().filter(certificate_claim=digest).order_by("pk"))

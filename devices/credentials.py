@@ -37,7 +37,7 @@ class InvalidCredentials(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token that stands in the URL (HTTP, CoAP) or as the MQTT user name."""
+    """A token, sent in the URL (HTTP, CoAP) or as the MQTT user name."""
 
     type: ClassVar[CredentialsType] = CredentialsType.ACCESS_TOKEN
     token: str = field(repr=False)
@@ -107,7 +107,7 @@ def mqtt_basic_id(*, client_id: str, username: str) -> str:
 
 
 def from_stored(credentials_type: str, value: str) -> Credentials:
-    """Return the credentials whose `type` and `stored_value` were stored."""
+    """Return the credentials that were stored as `type` and `stored_value`."""
     match CredentialsType(credentials_type):
         case CredentialsType.ACCESS_TOKEN:
             return AccessToken(value)
@@ -196,7 +196,7 @@ def _check_strength(certificate: x509.Certificate) -> None:
 
 
 def certificate_claim_id(device_id: uuid.UUID, certificate: str) -> str:
-    """Return the lookup id of a certificate that a device named and has not proved to have: it keeps nobody else out."""
+    """Return the lookup id of a certificate that a device named and has not proved to have: it does not keep its owner out."""
     return lookup_id("certificate claim", str(device_id), certificate)
 
 

@@ -1,4 +1,4 @@
-"""Gateways and their children: devices that have no connection of their own, for which a gateway reports."""
+"""Gateways and their children: devices without a connection of their own, for which a gateway reports."""
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -56,7 +56,7 @@ def _new_child(gateway: Device, name: str, profile_name: str) -> Device:
     profile = DeviceProfile.objects.filter(name=profile_name).first() or rules
     try:
         with transaction.atomic():
-            # Provisioned, so that nobody else can claim it with a key of its profile.
+            # Provisioned, so that no other device can claim it with a key of its profile.
             child = device_create(name=name, profile=profile, parent_gateway=locked, provisioned_at=timezone.now())
             DeviceAttribute.objects.create(device=child, scope=AttributeScope.SERVER, key=PROVISION_STATE, value=PROVISIONED)
     except ValidationError as err:

@@ -17,7 +17,7 @@ from profiles.models import DeviceProfile, ProvisioningKey
 class Device(models.Model):
     """One physical device, e.g. the DHT11 sensor with serial number 0001, "DHT11-0001".
 
-    It is pre-provisioned while `provisioned_at` is empty: an operator named it, and it has not yet shown itself.
+    It is pre-provisioned while `provisioned_at` is empty: an operator added it, and it has not provisioned yet.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -45,7 +45,7 @@ def counts_by_profile(limit: int) -> list[tuple[DeviceProfile, int]]:
 
 
 def waiting_since(before: datetime) -> int:
-    """Return how many devices were pre-provisioned before `before` and have not shown themselves."""
+    """Return how many devices were pre-provisioned before `before` and have not provisioned."""
     return Device.objects.filter(STATES["pre-provisioned"], created_at__lt=before).count()
 
 

@@ -73,7 +73,7 @@ def device_update(*, device: Device, **fields: Any) -> list[str]:
 
 @transaction.atomic
 def shared_attributes_set(*, device: Device, values: dict[str, Any]) -> None:
-    """Set shared attributes of `device`, which learns of them at once if it is connected."""
+    """Set shared attributes of `device`, which receives them at once if it is connected."""
     _attributes_save(device, AttributeScope.SHARED, values)
     record([NewEvent(Kind.SHARED_ATTRIBUTES_CHANGED, device.pk, device.profile_id, named_keys(values))])
 
@@ -101,7 +101,7 @@ def device_reset_provisioning(*, device: Device) -> None:
 
 
 def credentials_handed_out(*, credentials: QuerySet[DeviceCredentials]) -> None:
-    """Note that somebody gets to see `credentials`: after a reset the device then gets new ones."""
+    """Record that `credentials` are disclosed: after a reset the device then gets new ones."""
     DeviceCredentials.objects.filter(pk__in=credentials.order_by().values("pk")).update(handed_out_at=timezone.now())
 
 

@@ -21,7 +21,7 @@ class Follower:
     """Reads the log in a thread of its own, from now on until stopped, and hands each page to `on_page`.
 
     `on_page` runs in that thread and must apply events idempotently: if it raises, it gets the page once more. The
-    first page is one with `missed`. While the database is away the follower waits, and misses nothing.
+    first page is one with `missed`. While the database is unavailable the follower waits, and misses nothing.
     """
 
     def __init__(self, on_page: Callable[[Page], None], *, kinds: Collection[Kind], interval_s: float = POLL_INTERVAL_S) -> None:

@@ -39,6 +39,6 @@ def record(events: Iterable[NewEvent]) -> None:
 
 
 def named_keys(keys: Iterable[str]) -> dict[str, list[str]]:
-    """Return the data of an event about `keys`, sorted; empty, which stands for any key, when there are too many to name."""
+    """Return the data of an event about `keys`, sorted; empty, which means any key, when there are too many to list."""
     names = sorted(set(keys))
     return {"keys": names} if len(names) <= MAX_KEYS else {}

@@ -1,1 +1,1 @@
-"""The core: what happens when a device shows its profile's key and secret."""
+"""The core: what happens when a device presents its profile's key and secret."""

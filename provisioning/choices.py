@@ -1,4 +1,4 @@
-"""Words for what became of a provision request: to the device, and to the operator."""
+"""The outcomes of a provision request: as sent to the device, and as stored for the operator."""
 
 from django.db import models
 
@@ -51,4 +51,4 @@ class Reason(models.TextChoices):
 
     TOO_MANY_GUESSES = "TOO_MANY_GUESSES", "Too many requests with a wrong key or secret."
     INTERNAL_ERROR = "INTERNAL_ERROR", "An error of the server; its log has the details."
-    UNAVAILABLE = "UNAVAILABLE", "The database did not answer in time; the device was asked to try again."
+    UNAVAILABLE = "UNAVAILABLE", "The database did not answer in time; the device should try again."

@@ -1,4 +1,4 @@
-"""The provisioning keys that a batch shows, as they are now: a revoked one is refused at once, so nothing is kept."""
+"""The provisioning keys that a batch presents, always read from the database: a revoked key must be refused at once."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache

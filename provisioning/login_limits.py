@@ -1,8 +1,8 @@
 """How often device credentials may be guessed, whatever the transport.
 
 Wrong credentials are counted by source and, where a password is tried, by user name or client id. Beyond a limit the
-source or the name has to wait, longer each time, and what is presented meanwhile is not even looked at: an answer
-would tell a guesser which guess was right. Two rules keep honest devices out of it:
+source or the name has to wait, longer each time, and what is presented meanwhile is not checked at all: a reply
+would reveal which guess was right. Two rules keep honest devices out of it:
 
 - The same wrong credentials count once, so a device that was configured badly and asks every second is no guesser.
 - Credentials that this process has seen succeed from the same source are never limited, so the devices behind one NAT
@@ -48,7 +48,7 @@ MAX_KNOWN = 20_000
 
 
 class LoginLimited(AuthenticationFailed):
-    """Too many wrong credentials came from there. Nothing was checked; come back after `retry_after_s` seconds."""
+    """Too many wrong credentials came from there. Nothing was checked; try again after `retry_after_s` seconds."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__("Too many wrong credentials.")
@@ -57,7 +57,7 @@ class LoginLimited(AuthenticationFailed):
 
 @dataclass(slots=True)
 class _Failures:
-    """What one source or name has presented in vain: in this window, and how often it had to wait before."""
+    """The failed logins of one source or name: in this window, and how often it had to wait before."""
 
     since: float
     digests: set[bytes] = field(default_factory=set, repr=False)
@@ -134,7 +134,7 @@ class LoginLimits:
         # Once a minute: many sources that guess at the same time must not fill the log.
         if now - self._logged_at > WINDOW_S:
             self._logged_at = now
-            log.warning("Somebody guesses device credentials: logins from one source or for one name have to wait")
+            log.warning("Device credentials are being guessed: logins from one source or for one name have to wait")
 
     def _make_room(self, now: float) -> None:
         if len(self._failures) < MAX_REMEMBERED:

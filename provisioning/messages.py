@@ -1,4 +1,4 @@
-"""The values that cross from a transport to the core and back. None of them shows a secret in its repr."""
+"""The values that cross from a transport to the core and back. None has a secret in its repr."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from provisioning.choices import ProvisionStatus, Reason, Transport
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request came from. `address` is "" where the transport does not tell.
+    """Where a request came from. `address` is "" if the transport does not know it.
 
     `proven` means that a UDP source receives at its address; a TCP connection proves that by itself.
     """
@@ -39,7 +39,7 @@ class ProvisionRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProvisionOutcome:
-    """What became of a request. `detail` and `reason` are for the operator, the rest is for the device."""
+    """The outcome of a request. `detail` and `reason` are for the operator, the rest is for the device."""
 
     status: ProvisionStatus
     reason: Reason

@@ -10,7 +10,7 @@ from provisioning.choices import ProvisionStatus, Reason, Transport
 
 
 class ProvisionAttempt(models.Model):
-    """One provision request that named a known key, and what became of it. It never holds a secret."""
+    """One provision request that named a known key, and its outcome. It never holds a secret."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     created_at = models.DateTimeField(default=timezone.now)

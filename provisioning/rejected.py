@@ -35,7 +35,7 @@ class Rejected:
 
     @property
     def source(self) -> str:
-        """Return the address, for IPv6 its network of 64 bits; "" when not told."""
+        """Return the address, for IPv6 its network of 64 bits; "" when unknown."""
         return next(iter(source_networks(self.origin.address)), "")
 
 
@@ -80,7 +80,7 @@ def _upsert(rows: list[RejectedRequest]) -> None:
     table, columns = quote(RejectedRequest._meta.db_table), ", ".join(quote(str(field.column)) for field in fields)
     places = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(rows))
     sql = (
-        f"INSERT INTO {table} ({columns}) VALUES {places} ON CONFLICT (bucket) "  # noqa: S608 (no value stands in the text)
+        f"INSERT INTO {table} ({columns}) VALUES {places} ON CONFLICT (bucket) "  # noqa: S608 (the text holds no values)
         f"DO UPDATE SET count = {table}.count + EXCLUDED.count, detail = EXCLUDED.detail"
     )
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows for field in fields]

@@ -19,7 +19,7 @@ IDEMPOTENCY_WINDOW = timedelta(hours=24)
 
 
 def retry_id(request: ProvisionRequest, *, key_id: uuid.UUID, name: str, credentials: Credentials | None) -> str:
-    """Return the digest that a request shares with its repetitions, 64 hex digits; "" if it cannot be told from another's.
+    """Return the digest that a request shares with its repetitions, 64 hex digits; "" if it could be another's.
 
     A request without idempotency key, name and credentials is the same for every device of a batch: repeating the
     answer would give one device's credentials to another.

@@ -113,7 +113,7 @@ class AttemptRow:
 
 
 def attempt_of(request: ProvisionRequest, outcome: ProvisionOutcome, key: ProvisioningKey, now: datetime) -> AttemptRow:
-    """Return the attempt row for `request` and its outcome. Text from the device is made fit for its column."""
+    """Return the attempt row for `request` and its outcome. Text from the device is sanitized."""
     return AttemptRow(
         created_at=now,
         transport=request.origin.transport,

@@ -96,11 +96,11 @@ def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[Prov
             # One poisoned request must not affect the others.
             return _one_at_a_time(requests, now)
         if isinstance(err, DecryptionFailed):
-            # Another process has the key already, or has it still. It is no answer for ever.
+            # Another process may have a newer or older key set, so this is not final.
             log.warning("%s Request %s is answered as unavailable", err, requests[0].origin.request_id)
             return [UNREADABLE]
         if error is DbError.LOCK_TIMEOUT:
-            log.warning("A provision request waited in vain for a lock")
+            log.warning("A provision request timed out waiting for a lock")
             return [UNAVAILABLE]
         log.exception("A provision request failed unexpectedly", extra={"request_id": requests[0].origin.request_id})
         failed = [_failed_alone(requests[0], now)]

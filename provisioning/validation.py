@@ -1,4 +1,4 @@
-"""Before any device is looked at: do key and secret fit, and does the profile allow what is asked?"""
+"""Checks before any device is read: are key and secret right, and does the profile allow the request?"""
 
 import hmac
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from provisioning.retries import generated_name, retry_id
 
 @dataclass(frozen=True, slots=True)
 class ValidRequest:
-    """A request whose key, secret and wishes are in order. `credentials` are usable, or None when none were brought."""
+    """A request whose key, secret and options are valid. `credentials` are valid, or None if it has none."""
 
     request: ProvisionRequest
     key: ProvisioningKey
@@ -56,7 +56,7 @@ def _checked_key(request: ProvisionRequest, key: ProvisioningKey | None, now: da
         raise NotFound(Reason.KEY_EMPTY)
     if key is None:
         raise NotFound(Reason.KEY_UNKNOWN)
-    # Constant time, so that a stopwatch tells nothing of the secret. surrogatepass: JSON can carry lone surrogates.
+    # Constant time, so that response times reveal nothing about the secret. surrogatepass: JSON can carry lone surrogates.
     if not hmac.compare_digest(request.secret.encode("utf-8", "surrogatepass"), key.secret.encode()):
         raise NotFound(Reason.SECRET_WRONG)
     if key.revoked_at:

@@ -47,7 +47,7 @@ class Threads:
             raise Unavailable("Too many calls are waiting.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        # Counted until a thread has finished it, even if nobody waits for the result any more.
+        # Counted until a thread has finished it, even if the caller has given up.
         self._waiting += 1
         self._queue.put(_Call(partial(call, *args, **kwargs), loop, future))
         return await future
@@ -68,9 +68,9 @@ class Threads:
             try:
                 result = self._run(job.call)
             except BaseException as err:  # noqa: BLE001 # it is raised in the loop
-                # Base: a panic in Rust code below is no Exception, and the caller would wait for ever.
+                # BaseException: a panic in Rust code is not an Exception, and the caller would wait for ever.
                 error = err
-            # The loop may have been closed meanwhile; then nobody waits.
+            # The loop may have been closed meanwhile; then there is no caller left.
             with contextlib.suppress(RuntimeError):
                 job.loop.call_soon_threadsafe(self._finish, job.future, result, error)
             # A thread that waits for its next call holds nothing of the last one.

@@ -1,4 +1,4 @@
-"""What becomes of devices while they are connected: one reader of the event log for all that waits on an event loop."""
+"""Changes to connected devices: one reader of the event log serves all listeners of an event loop."""
 
 import asyncio
 import uuid
@@ -28,9 +28,9 @@ class TooManyWaits(Exception):
 class DeviceNews:
     """What happened to one device.
 
-    `gone`: it is deleted or blocked now. `access_changed`: whoever is connected must show that the credentials are still
-    good. `reset_at`: provisioning was reset then, and connections from before end. `attributes`: shared attributes as
-    devices hear of them, `{"key": value, "deleted": ["key"]}`; empty where none changed.
+    `gone`: it is deleted or blocked now. `access_changed`: the credentials of an open connection must be checked
+    again. `reset_at`: provisioning was reset then, and connections from before end. `attributes`: shared attributes as
+    devices hear of them, `{"key": value, "deleted": ["key"]}`; empty if none changed.
     """
 
     gone: bool = False
@@ -61,9 +61,9 @@ class _Changes:
 
 
 class NewsFeed:
-    """Tells listeners on one event loop what happened to their devices, within a second of the commit.
+    """Notifies listeners on one event loop of changes to their devices, within a second of the commit.
 
-    All but the reading of the log runs in the loop. A listener may be told the same twice.
+    All but the reading of the log runs in the loop. A listener may get the same change twice.
     """
 
     def __init__(self, max_waits: int = MAX_WAITS) -> None:
@@ -120,7 +120,7 @@ class NewsFeed:
             self._listeners.pop(device_id, None)
 
     def _apply(self, page: Page) -> None:
-        """Look up what became of the devices in `page` that somebody listens for. Runs in the follower's thread."""
+        """Look up the changes to the devices in `page` that have listeners. Runs in the follower's thread."""
         changes: dict[uuid.UUID, _Changes] = defaultdict(_Changes)
         if page.missed:
             changes |= {device_id: _Changes(access_changed=True, keys=None) for device_id in list(self._listeners)}
@@ -128,9 +128,9 @@ class NewsFeed:
             if event.device_id in self._listeners:
                 changes[event.device_id].add(event)
         for chunk in _chunks(changes):
-            self._loop.call_soon_threadsafe(self._tell, _news({device_id: changes[device_id] for device_id in chunk}))
+            self._loop.call_soon_threadsafe(self._notify, _news({device_id: changes[device_id] for device_id in chunk}))
 
-    def _tell(self, news: dict[uuid.UUID, DeviceNews]) -> None:
+    def _notify(self, news: dict[uuid.UUID, DeviceNews]) -> None:
         for device_id, one in news.items():
             for listener in list(self._listeners.get(device_id, ())):
                 listener(one)

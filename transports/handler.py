@@ -21,7 +21,7 @@ from transports.metrics import REPLY_SECONDS
 log = logging.getLogger(__name__)
 
 
-# Whoever guesses must fill no log either: these are counted per source and minute.
+# A guessing client must not fill the log: these are counted per source and minute.
 COUNTED = (Reason.KEY_EMPTY, Reason.KEY_UNKNOWN, Reason.TOO_MANY_GUESSES)
 
 
@@ -69,7 +69,7 @@ def handle(
 ) -> "Future[Reply]":
     """Return a future of the reply to the request in `body`, of any size where `size` is None. The future never fails.
 
-    `proven` says that a UDP source has shown to receive at `address`.
+    `proven`: a UDP source has proved that it receives at `address`.
     """
     received = time.perf_counter()
     origin = Origin(transport, address, secrets.token_hex(8), proven)
@@ -102,7 +102,7 @@ def too_large(transport: Transport, address: str = "") -> Reply:
 
 
 def unavailable(codec: Codec = JSON, request_id: str = "") -> Reply:
-    """Return the reply while the database is away."""
+    """Return the reply while the database is unavailable."""
     text = "The service is not available at the moment. Try again later."
     return Reply(
         ReplyKind.UNAVAILABLE, codec.encode_error(text), codec, request_id, text=text, retry_after_s=Unavailable.retry_after_s
@@ -130,7 +130,7 @@ def _reply(outcome: ProvisionOutcome, codec: Codec, origin: Origin, room: int | 
     try:
         body = codec.encode(outcome, room)
     except Exception:
-        # What is raised here nobody sees, and the edge would wait for ever.
+        # An exception would be lost here, and the edge would wait for ever.
         log.exception("The answer to request %s could not be encoded", origin.request_id)
         return unavailable(codec, origin.request_id)
     return Reply(_kind(outcome), body, codec, origin.request_id, retry_after_s=outcome.retry_after_s)

@@ -42,7 +42,7 @@ def configuration(broker: Broker, url: str) -> str:
 # Publish, subscribe: {target}/acl
 #                     client_id, username, topic, action (publish or subscribe)
 # Superuser:          {target}/superuser always denies.
-# 200 allows, 403 denies. Anything that the broker is not told by 200 must be denied.
+# 200 allows, 403 denies. Anything but a 200 must be denied.
 """
 
 

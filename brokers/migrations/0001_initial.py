@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('call', models.CharField(help_text='What the broker asked, e.g. connect or publish.', max_length=32)),
+                ('call', models.CharField(help_text="The broker's request, e.g. connect or publish.", max_length=32)),
                 ('client_id', models.CharField(blank=True, max_length=255)),
                 ('address', models.CharField(blank=True, max_length=64)),
                 ('topic', models.CharField(blank=True, max_length=255)),

@@ -21,7 +21,7 @@ class CredentialsDigest:
 
 @dataclass(frozen=True, slots=True)
 class DigestKey:
-    """The key of a broker's digests. `mark` tells digests under another key apart."""
+    """The key of a broker's digests. `mark` identifies the key that digests were made with."""
 
     _key: bytes = field(repr=False)
 

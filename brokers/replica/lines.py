@@ -24,8 +24,8 @@ def profile(number: int, profile_id: uuid.UUID, name: str, pattern: str) -> str:
 def device(device_id: uuid.UUID, digest: CredentialsDigest, *, name: str, gateway: bool, profile_number: int) -> str:
     """Return the line of a device that may connect."""
     flags = "g" if gateway else "-"
-    shown = _ENCODED.sub(_percent, name)
-    return f"+ {device_id.hex} {flags} {profile_number} {digest.lookup} {digest.password or '-'} {shown}\n"
+    encoded = _ENCODED.sub(_percent, name)
+    return f"+ {device_id.hex} {flags} {profile_number} {digest.lookup} {digest.password or '-'} {encoded}\n"
 
 
 def removed(device_id: uuid.UUID) -> str:

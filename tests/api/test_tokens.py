@@ -40,7 +40,7 @@ class Door(APIView):
         return Response({"token": str(request.auth)})
 
     def put(self, request):
-        raise AssertionError("no entry in `access`, so nobody gets here")
+        raise AssertionError("no entry in `access`, so this is never reached")
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_rights_that_the_owner_lost_are_lost_to_the_token(ada):
     assert call("post", **bearer(text)).status_code == 403
 
 
-def test_method_without_an_entry_is_allowed_to_nobody():
+def test_method_without_an_entry_is_forbidden():
     owner = User.objects.create_superuser("root")
     _, text = token_create(owner=owner, scopes=["admin"])
 

@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, with the request id that also stands in the attempt."""
+"""Log lines: JSON for machines, with the request id that the attempt also has."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def lines():
     root.handlers[:], root.level = handlers, level
 
 
-def test_periodic_tasks_are_not_told_but_their_failures_are(lines):
+def test_periodic_tasks_are_not_logged_but_their_failures_are(lines):
     written = lines(as_json=False)
 
     logging.getLogger("celery.beat").info("Sending due task")

@@ -1,4 +1,4 @@
-"""Every secret may come from a file, as Docker, Kubernetes and systemd hand them out: `NAME_FILE` stands for `NAME`."""
+"""Every secret may come from a file, as Docker, Kubernetes and systemd provide them: `NAME_FILE` in place of `NAME`."""
 
 import json
 import os

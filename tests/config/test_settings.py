@@ -97,7 +97,7 @@ def test_secret_with_special_characters_is_taken_as_it_is(tmp_path, secret):
     assert done.stdout.strip() == secret + "redis://:$x@h"
 
 
-def test_diffsettings_shows_no_secret(tmp_path):
+def test_diffsettings_prints_no_secret(tmp_path):
     urls = {
         "DATABASE_URL": "postgres://u:hidden-pw@h/d",
         "REDIS_URL": "redis://:hidden-pw@h",

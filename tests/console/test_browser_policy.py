@@ -1,4 +1,4 @@
-"""What the browser is told that our pages may do."""
+"""The headers that limit what our pages may do in the browser."""
 
 import pytest
 from django.urls import reverse

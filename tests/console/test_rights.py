@@ -122,7 +122,7 @@ def test_sixth_failed_login_is_locked_out_even_with_the_right_password():
     assert "locked out" in response.content.decode()
 
 
-def test_viewer_does_not_read_who_revealed_what(device):
+def test_viewer_does_not_see_who_revealed_what(device):
     operator_client = client_of("Operator")
     operator_client.post(reverse("admin:devices_device_reveal", args=(device.pk,)))
     history = reverse("admin:devices_device_history", args=(device.pk,))

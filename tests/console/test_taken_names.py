@@ -18,7 +18,7 @@ def profile(monkeypatch):
     made, _ = profile_create(name="sensors", strategy="DISABLED")
     profile_create(name="taken", strategy="DISABLED")
     device_create(name="taken", profile=made)
-    # Whoever asks sees nothing yet of the other transaction: only the database's constraint knows.
+    # A query does not see the other transaction yet: only the database's constraint does.
     for model in (Device, DeviceProfile):
         monkeypatch.setattr(model, "validate_unique", lambda *_, **__: None)
     return made
@@ -28,7 +28,7 @@ def told_at_its_field(response):
     return response.status_code == 200 and "already exists" in str(response.context["adminform"].form.errors["name"])
 
 
-def test_name_of_a_new_device_taken_meanwhile_is_told_at_its_field(profile):
+def test_name_of_a_new_device_taken_meanwhile_is_an_error_at_its_field(profile):
     typed = {"name": "taken", "profile": profile.pk, "label": "typed before"}
 
     response = client_of("Operator").post(reverse("admin:devices_device_add"), typed)
@@ -39,7 +39,7 @@ def test_name_of_a_new_device_taken_meanwhile_is_told_at_its_field(profile):
     assert not LogEntry.objects.exists()
 
 
-def test_name_of_an_edited_device_taken_meanwhile_is_told_at_its_field(profile):
+def test_name_of_an_edited_device_taken_meanwhile_is_an_error_at_its_field(profile):
     device = device_create(name="other", profile=profile)
     url = reverse("admin:devices_device_change", args=(device.pk,))
 
@@ -47,7 +47,7 @@ def test_name_of_an_edited_device_taken_meanwhile_is_told_at_its_field(profile):
     assert Device.objects.get(pk=device.pk).name == "other"
 
 
-def test_name_of_an_edited_profile_taken_meanwhile_is_told_at_its_field(profile):
+def test_name_of_an_edited_profile_taken_meanwhile_is_an_error_at_its_field(profile):
     url = reverse("admin:profiles_deviceprofile_change", args=(profile.pk,))
     typed = {"name": "taken", "strategy": "DISABLED", "min_token_length": 8, "retry_window_s": 0, "default_attributes": "[]"}
 

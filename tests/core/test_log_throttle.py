@@ -1,4 +1,4 @@
-"""A message that strangers can provoke is said once a minute."""
+"""A message that strangers can provoke is logged once a minute."""
 
 import logging
 

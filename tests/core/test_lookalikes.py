@@ -11,7 +11,7 @@ def test_plain_names_have_no_warning(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("sensor\u200b", "U+200B ZERO WIDTH SPACE"),
         ("\u202eab", "U+202E RIGHT-TO-LEFT OVERRIDE"),
@@ -22,6 +22,6 @@ def test_plain_names_have_no_warning(name):
         ("s\u0435nsor", "Latin and Cyrillic"),
     ],
 )
-def test_what_misleads_the_eye_is_named(name, told):
+def test_misleading_character_is_named(name, expected):
     (warning,) = name_warnings(name)
-    assert told in warning
+    assert expected in warning

@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "deploy/apt-install"
 
 @pytest.fixture
 def machine(tmp_path):
-    """A folder of programs that stand before the machine's own: apt-get and sudo write down what they are asked to do."""
+    """A folder of programs that come before the machine's own in PATH: apt-get and sudo record their arguments."""
     programs = {
         "apt-get": f'echo "apt-get $*" >> {tmp_path}/done',
         "sudo": f'test -e {tmp_path}/sudoer && shift && exec "$@"',

@@ -1,4 +1,4 @@
-"""A certificate is public: naming it keeps nobody out, a TLS connection shows whose it is (docs/protocol.md, *Connecting*)."""
+"""A certificate is public: naming it keeps no owner out, a TLS connection proves whose it is (docs/protocol.md, *Connecting*)."""
 
 import base64
 import datetime as dt

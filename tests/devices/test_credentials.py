@@ -1,4 +1,4 @@
-"""What is usable as credentials, and by which id it is found."""
+"""Which credentials are valid, and their lookup ids."""
 
 import base64
 import hashlib

@@ -125,7 +125,7 @@ def test_latest_value_of_each_key_is_kept(device):
     }
 
 
-def test_older_value_is_dropped_and_of_two_equally_old_the_later_stands(device):
+def test_older_value_is_dropped_and_of_two_equally_old_the_later_wins(device):
     telemetry_save(device=device, readings=[reading("a", 1, 5)])
     telemetry_save(device=device, readings=[reading("a", 2, 4), reading("a", 3, 3)])
     assert latest()["a"][0] == 1

@@ -55,20 +55,20 @@ def assert_served(web, profile):
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
-def test_requests_that_never_end_keep_nobody_out(web, profile, kind):
+def test_requests_that_never_end_keep_no_other_out(web, profile, kind):
     with open_connections(web.port, 150, ENDLESS[kind]):
         assert_served(web, profile)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", ENDLESS)
-def test_thousands_of_requests_that_never_end_keep_nobody_out(web, profile, kind):
+def test_thousands_of_requests_that_never_end_keep_no_other_out(web, profile, kind):
     with open_connections(web.port, 5_000, ENDLESS[kind]):
         for _ in range(5):
             assert_served(web, profile)
 
 
-def test_more_connections_than_files_keep_nobody_out(web, profile):
+def test_more_connections_than_files_keep_no_other_out(web, profile):
     with open_connections(web.port, 1_100, b""):
         assert_served(web, profile)
 
@@ -88,7 +88,7 @@ def nginx(tmp_path, proxied):
 
 
 @pytest.mark.parametrize("kind", ["provision bodies", "login bodies", "uploads"])
-def test_behind_nginx_bodies_that_never_end_keep_nobody_out(nginx, proxied, kind):
+def test_behind_nginx_bodies_that_never_end_keep_no_other_out(nginx, proxied, kind):
     body = provision_body(create_profile(proxied.environment, f"sensors behind nginx, {kind}"))
     with open_connections(nginx.port, 150, ENDLESS[kind], tls=nginx.tls()):
         assert served_in_time(lambda timeout_s: nginx.request("POST", "/api/v1/provision", body, timeout_s=timeout_s)[0])

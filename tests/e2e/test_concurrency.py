@@ -1,4 +1,4 @@
-"""Several processes at once, for the same name, device, token and key: whoever is first, exactly one is."""
+"""Several processes at once, for the same name, device, token and key: exactly one succeeds."""
 
 import os
 import random

@@ -80,7 +80,7 @@ def beats_since(postgres, process, moment):
 
 
 def coap_post(stack, path, body):
-    """Return the code that coap-client tells, e.g. "2.01"; without an error it prints none."""
+    """Return the code that coap-client prints, e.g. "2.01"; without an error it prints none."""
     url = f"coap://127.0.0.1:{stack.coap_port}/{path}"
     command = ["coap-client-notls", "-B", "10", "-m", "post", "-e", json.dumps(body), url]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
@@ -108,7 +108,7 @@ def test_after_a_restart_every_thread_goes_on_at_its_first_try(stack, postgres, 
     prune(stack, postgres)
 
 
-def test_while_the_database_is_away_the_answer_is_503_and_then_all_is_well(stack, postgres, token, processes):
+def test_while_the_database_is_down_the_answer_is_503_and_then_all_is_well(stack, postgres, token, processes):
     profile = stack.create_profile("patient sensors")
     body = {"provisionDeviceKey": profile["key"], "provisionDeviceSecret": profile["secret"], "deviceName": "patient"}
     postgres.stop()

@@ -46,8 +46,8 @@ def test_units_are_valid(root):
     command = [program("systemd-analyze", "systemd"), "verify", f"--root={root}", *units]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     # There is no rest of a system in `root`.
-    said = [line for line in done.stderr.splitlines() if "sysinit.target not found" not in line]
-    assert [line for line in said if "firstlight" in line] == []
+    warnings = [line for line in done.stderr.splitlines() if "sysinit.target not found" not in line]
+    assert [line for line in warnings if "firstlight" in line] == []
 
 
 def test_units_use_settings_and_commands_that_there_are():

@@ -75,7 +75,7 @@ def ask_coap(stack):
 
 
 def assert_in_form(answer: bytes) -> None:
-    """A JSON object or a ProvisionDeviceResponseMsg that gives nothing away."""
+    """A JSON object or a ProvisionDeviceResponseMsg that reveals nothing."""
     try:
         document = json.loads(answer)
     except ValueError:

@@ -1,4 +1,4 @@
-"""An import whose worker is killed goes on where it stood; and lists too long to be held in memory."""
+"""An import whose worker is killed resumes where it stopped; and lists too long for memory."""
 
 import json
 import subprocess
@@ -66,9 +66,9 @@ def test_import_goes_on_after_kill_9_of_its_worker_and_creates_nothing_twice(sta
     wait_for(lambda: status(url, token)["rows"] > 0, "the first chunk", 120)
 
     stack.kill("tasks")
-    stood = status(url, token)
-    assert stood["state"] == "RUNNING"
-    assert stood["rows"] < ROWS
+    before = status(url, token)
+    assert before["state"] == "RUNNING"
+    assert before["rows"] < ROWS
     wait_for(lambda: status(url, token)["state"] != "RUNNING", "the end of the import", 240)
 
     ended = status(url, token)

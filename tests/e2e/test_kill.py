@@ -13,7 +13,7 @@ from tests.support.stack import Stack
 DEVICES = 2_000
 AT_ONCE_AT_EACH_DOOR = 12
 TIMEOUT_S = 10
-# After so many answers, this process is killed; what keeps the processes starts it anew.
+# After so many answers, this process is killed; the supervisor restarts it.
 KILLS = [
     (150, "web"),
     (300, "mqtt_bridge"),
@@ -41,7 +41,7 @@ def test_kill_9_in_the_middle_of_2000_requests_leaves_nothing_half_made(stack):
         for answered, name in KILLS:
             wait_for(lambda answered=answered: len(fleet.answers) >= answered, f"{answered} answers", timeout_s=120)
             stack.kill(name)
-            wait_for(lambda name=name: stack.pids(name), f"{name} to be started anew")
+            wait_for(lambda name=name: stack.pids(name), f"{name} to be restarted")
         fleet.join()
 
     result = {name: answer.fields for name, answer in fleet.answers.items()}
@@ -51,7 +51,7 @@ def test_kill_9_in_the_middle_of_2000_requests_leaves_nothing_half_made(stack):
     distinct_tokens = len({fields["credentialsValue"] for fields in result.values()})
     assert distinct_tokens == DEVICES
     assert set(fleet.last_success) == {"web1", "coap1", "mqtt"}
-    # Killed in the middle of something: some asked more than once, at every source.
+    # Killed in the middle of something: some sent their request more than once, at every source.
     assert {one.source for one in fleet.troubles} >= {"web1", "mqtt"}
 
     stack.wait_until_ready()

@@ -108,7 +108,7 @@ def test_main_web_process_that_is_killed_leaves_no_worker_after_the_stop(stack):
 
 @pytest.mark.parametrize("started", ["", "started (pid=", "status started"])
 def test_stop_in_the_middle_of_the_start_leaves_nothing_behind(tmp_path, started):
-    """Honcho by itself hangs when it is told to stop before it knows the ids of all processes."""
+    """Honcho by itself hangs when it is stopped before it knows the ids of all processes."""
     stack = Stack(tmp_path)
     stack.manage("first_run")
     server = Server([sys.executable, "deploy/start.py"], tmp_path / "output", env=stack.environment, cwd=ROOT)

@@ -223,7 +223,7 @@ def test_tls_for_devices_and_with_a_certificate_of_the_bridges_own(site: MakeSit
     assert "mqtts://localhost" in bridge.output()
 
 
-def test_broker_restart_is_told_once_and_survived(site: MakeSite):
+def test_broker_restart_is_logged_once_and_survived(site: MakeSite):
     here = site()
     bridge = here.start_bridge()
     here.broker.stop()
@@ -238,7 +238,7 @@ def test_broker_restart_is_told_once_and_survived(site: MakeSite):
     assert bridge.output().count("No connection to the broker") == 1
 
 
-def test_request_while_the_database_is_away_is_answered_when_it_is_back(site: MakeSite):
+def test_request_while_the_database_is_down_is_answered_when_it_is_back(site: MakeSite):
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         database = Postgres(Path(folder) / "postgres")
@@ -412,7 +412,7 @@ def test_second_bridge_waits_where_there_are_no_shared_subscriptions(site: MakeS
 
 
 class Reporter:
-    """Stands in for the heartbeat."""
+    """Replaces the heartbeat."""
 
     waiting = False
 

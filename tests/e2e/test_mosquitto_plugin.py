@@ -148,7 +148,7 @@ def test_from_the_first_day_to_the_blocked_device(site: Site):
     manage(site.environment, "unblock_device", "d0")
     wait_for(lambda: site.admits(tokens[0]), "the unblocked device")
 
-    # Firstlight is away: who is known goes on, who is not has to wait.
+    # Firstlight is unavailable: known devices go on, others have to wait.
     site.web.server.kill()
     site.broker.wait_for_log("The broker goes on with 10 devices")
     manage(site.environment, "block_device", "d2")

@@ -1,4 +1,4 @@
-"""deploy/nginx/firstlight.conf, run by nginx as it stands but for names, ports and files, in front of a web server."""
+"""deploy/nginx/firstlight.conf, run by nginx with only names, ports and files replaced, in front of a web server."""
 
 import json
 

@@ -1,6 +1,6 @@
 """What a newcomer does: `make run` on a clean copy, for real, with a virtual environment of its own.
 
-The tests of this file are one story, told in order: the first run, what it printed, its end, and the second run.
+The tests of this file are one story, in order: the first run, what it printed, its end, and the second run.
 """
 
 import http.cookiejar

@@ -54,7 +54,7 @@ class Reader:
 
 
 class Writer:
-    """A transaction of another process, which commits when it is told to."""
+    """A transaction of another process, which commits on request."""
 
     def __init__(self):
         options = {"dbname": settings.DATABASES["default"]["NAME"], **connection.get_connection_params()}
@@ -198,7 +198,7 @@ def test_any_interleaving_delivers_each_committed_event_once(steps):
 
 
 @postgres_only
-def test_open_transaction_holds_up_nobody_and_is_read_when_it_commits():
+def test_open_transaction_delays_no_other_and_is_read_when_it_commits():
     reader = Reader()
     slow = Writer()
     slow.write("slow")
@@ -279,7 +279,7 @@ def test_pruning_keeps_what_a_slow_reader_needs():
     assert prune_events() == 1
 
 
-def test_reader_that_stayed_away_too_long_starts_from_a_snapshot():
+def test_reader_absent_for_too_long_starts_from_a_snapshot():
     gone, present = Reader(), Reader()
     ReaderPosition.objects.create(name="gone", position=gone.position)
     written("one", "two")

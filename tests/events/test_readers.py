@@ -71,8 +71,8 @@ def test_page_that_could_not_be_applied_comes_again(follow):
     assert failures == []
 
 
-def test_follower_survives_a_database_that_is_away(follow, monkeypatch):
-    errors = [OperationalError("away"), OperationalError("away")]
+def test_follower_survives_an_unavailable_database(follow, monkeypatch):
+    errors = [OperationalError("unavailable"), OperationalError("unavailable")]
     read = readers.page_after
 
     def flaky(*args, **options):

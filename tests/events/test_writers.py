@@ -104,7 +104,7 @@ def test_key_is_revoked_once(key):
     assert (event.profile_id, event.device_id, event.data) == (key.profile_id, None, {"key_id": str(key.pk)})
 
 
-def test_provisioning_tells_created_claimed_and_changed_apart(key):
+def test_provisioning_distinguishes_created_claimed_and_changed(key):
     own = checking("own", allow_own_credentials=True)
 
     assert after(provision, ask(creating(), "new")) == [(Kind.DEVICE_PROVISIONED, "new", {"created": True})]

@@ -21,7 +21,7 @@ NAME = Column(ColumnType.NAME)
         ("error", Column(ColumnType.IGNORE)),
     ],
 )
-def test_header_tells_what_its_column_holds(header, found):
+def test_header_sets_the_type_of_its_column(header, found):
     columns = mapped([header], {}) if found == NAME else mapped(["name", header], {})[1:]
 
     assert columns == [found]
@@ -51,7 +51,7 @@ def test_option_may_have_equals_signs_and_colons_in_header_and_key():
         from_option("volts=nothing")
 
 
-def test_columns_without_header_are_said_by_number():
+def test_columns_without_header_are_described_by_number():
     assert numbered(3, {"2": NAME}) == [Column(ColumnType.IGNORE), NAME, Column(ColumnType.IGNORE)]
     with pytest.raises(BadMapping, match="1 to 3"):
         numbered(3, {"4": NAME})

@@ -61,7 +61,7 @@ def test_second_run_with_update_changes_nothing_and_ends_with_0(sample):
     assert (code, result["unchanged"], result["errors"]) == (0, 10, 0)
 
 
-def test_dry_run_tells_each_row_and_writes_nothing(sample):
+def test_dry_run_reports_each_row_and_writes_nothing(sample):
     make_profile("testImport")
 
     code, _, printed = run(sample, "--profile", "testImport", "--column", "Data10=ACCESS_TOKEN", "--dry-run")

@@ -65,7 +65,7 @@ def test_all_kinds_of_columns_are_stored():
     assert not Device.objects.get(name="X2").gateway
 
 
-def test_value_of_the_file_stands_in_place_of_the_profiles_default():
+def test_value_of_the_file_replaces_the_profiles_default():
     profile = make_profile(default_attributes=[{"key": "site", "value": "A", "scope": "SERVER_SCOPE"}])
 
     import_text("name,site\nX1,B\n", profile)

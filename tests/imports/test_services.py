@@ -131,7 +131,7 @@ def test_dead_process_of_this_machine_is_noticed_at_once():
     recovery.release_dead_runners()
 
     assert recovery.stalled_jobs(timezone.now()) == [job]
-    assert recovery.stalled_jobs(timezone.now()) == [], "a busy worker is told once"
+    assert recovery.stalled_jobs(timezone.now()) == [], "a busy worker is warned once"
 
 
 def test_job_of_a_living_process_is_left_alone():
@@ -154,7 +154,7 @@ def test_command_that_was_killed_leaves_a_job_that_says_so():
     assert "has ended" in job.problem
 
 
-def test_dry_run_shows_rows_and_can_then_be_imported():
+def test_dry_run_lists_rows_and_can_then_be_imported():
     profile = make_profile()
     device_create(name="X1", profile=profile, label="before")
     job = services.job_create(file_name="list.csv", source=ImportSource.BROWSER, profile=profile)
@@ -263,7 +263,7 @@ def test_mapping_is_remembered_by_profile_and_header():
     }
 
 
-def test_what_nobody_needs_is_tidied_away():
+def test_expired_data_is_deleted():
     profile = make_profile()
     draft = services.job_create(file_name="draft.csv", source=ImportSource.BROWSER)
     refused = make_job("name\n\nX\nX\n", profile=profile)

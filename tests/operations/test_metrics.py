@@ -50,7 +50,7 @@ def test_attempts_replies_and_batches_of_both_workers_are_counted(web):
     web.provision(provisionDeviceKey="no-such-key-anywhere", provisionDeviceSecret="x" * 20)
     web.request("/api/v1/provision", b"not JSON")
 
-    # Every worker tells of both: ask until each must have been asked.
+    # Every worker reports both: repeat until each must have served one request.
     for _ in range(10):
         after = scrape(web)
 

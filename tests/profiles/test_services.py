@@ -1,4 +1,4 @@
-"""Profiles and their keys: making them, ending them, encrypting them anew."""
+"""Profiles and their keys: creating, revoking and re-encrypting them."""
 
 import json
 

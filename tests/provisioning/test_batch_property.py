@@ -1,4 +1,4 @@
-"""A batch comes to what its requests would have come to one at a time, in their order: statuses, reasons and rows."""
+"""Each request of a batch gets the outcome it would get if processed alone, in order: statuses, reasons and rows."""
 
 import re
 from dataclasses import replace
@@ -141,7 +141,7 @@ def numbered(batch):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batch=st.lists(requests, min_size=2, max_size=64))
-def test_batch_comes_to_what_its_requests_come_to_alone(batch, settings):
+def test_requests_of_a_batch_get_the_outcomes_they_get_alone(batch, settings):
     settings.GUESSES_PER_SOURCE = settings.GUESSES_PER_KEY = 1000
     batch = numbered(batch)
 
@@ -170,7 +170,7 @@ def test_swapped_credentials_come_to_what_they_come_to_alone():
     assert {reason for _, reason, *_ in together["outcomes"]} == {Reason.CLAIMED, Reason.CREATED}
 
 
-def test_batch_of_64_of_everything_comes_to_what_it_comes_to_alone():
+def test_requests_of_a_mixed_batch_of_64_get_the_outcomes_they_get_alone():
     """The issue's own example: duplicates, taken tokens, bad certificates and good requests."""
     good = [ProvisionRequest(Origin(Transport.HTTP), KEYS[0], SECRET, f"good-{index}") for index in range(20)]
     taken = [replace(one, device_name=f"t-{index}", credentials=AccessToken(TOKENS[0])) for index, one in enumerate(good[:10])]

@@ -1,4 +1,4 @@
-"""Locks, deadlocks and a database that goes away, on a real server."""
+"""Locks, deadlocks and a database that becomes unavailable, on a real server."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +50,7 @@ def test_any_other_error_is_the_batch_itself():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_database_away_before_the_first_is_unavailable(monkeypatch):
+def test_database_lost_before_the_first_is_unavailable(monkeypatch):
     key = creating()
 
     def away(*_, **__):
@@ -62,7 +62,7 @@ def test_database_away_before_the_first_is_unavailable(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_database_that_goes_away_among_singles_keeps_the_answers_of_those_before(monkeypatch):
+def test_database_lost_among_singles_keeps_the_answers_of_those_before(monkeypatch):
     """A batch is split since one request is poisoned; then the database goes: what is committed must be reported."""
     key = creating()
     decide = services.decide
@@ -97,8 +97,8 @@ def test_deadlock_starts_over(monkeypatch):
     assert Device.objects.count() == 1
 
 
-def test_locked_device_holds_up_nobody_else_for_ever(own_postgres):
-    """Somebody keeps a lock on one device: its request is told to come again, the rest of the batch is served."""
+def test_locked_device_does_not_delay_others_for_ever(own_postgres):
+    """One device is locked: its request fails with a retry, the rest of the batch is served."""
     key = checking("locked", "free")
     held, release = threading.Event(), threading.Event()
 
@@ -124,7 +124,7 @@ def test_locked_device_holds_up_nobody_else_for_ever(own_postgres):
 
 
 def test_reply_after_waiting_for_a_lock_has_the_credentials_of_after_the_wait(own_postgres):
-    """The rival commits own credentials while we wait for the device: a repetition must not be told the old ones."""
+    """The rival commits own credentials while we wait for the device: a repetition must not get the old ones."""
     key = checking("a", allow_own_credentials=True)
     request = ask(key, "a", credentials=AccessToken("brought-by-device"), idempotency_key="idempotency-key-1")
     written, waiting = threading.Event(), threading.Event()
@@ -182,7 +182,7 @@ def test_restart_of_the_database_costs_no_request_its_answer(own_postgres):
     queue.close()
 
 
-def test_database_away_is_unavailable_until_it_is_back(own_postgres):
+def test_database_outage_is_unavailable_until_it_is_back(own_postgres):
     key = creating()
     request = ask(key, "a")
     queue = GroupCommit()
@@ -201,7 +201,7 @@ def test_database_away_is_unavailable_until_it_is_back(own_postgres):
 
 
 def test_connection_cut_in_the_middle_of_a_batch_is_unavailable(own_postgres, monkeypatch):
-    """Nobody knows what became of it, so the device is told to ask again; nothing half-made is left."""
+    """The commit could not be confirmed, so the device gets UNAVAILABLE; nothing half-made is left."""
     key = checking("a")
     write = services.write_ledger
 
@@ -228,7 +228,7 @@ def terminate_all_others():
     connections.close_all()
 
 
-def test_trigger_that_refuses_one_row_hurts_nobody_else(own_postgres):
+def test_trigger_that_refuses_one_row_affects_no_other(own_postgres):
     key = creating()
     with connection.cursor() as cursor:
         cursor.execute(

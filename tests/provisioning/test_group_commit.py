@@ -1,4 +1,4 @@
-"""The queue in front of provision_batch: who shares a transaction, and that nobody waits in vain."""
+"""The queue in front of provision_batch: which requests share a transaction, and that each gets a reply."""
 
 import os
 import threading
@@ -78,19 +78,19 @@ def test_what_waits_while_a_batch_commits_makes_the_next_one(queue, gate):
     assert [len(batch) for batch in gate.batches] == [1, MAX_BATCH, 3]
 
 
-def test_full_queue_tells_to_come_again(queue, gate, monkeypatch):
+def test_full_queue_replies_try_again(queue, gate, monkeypatch):
     queue._queue.maxsize = 2
-    waiting = [submitted(queue, request("in hand"))]
+    waiting = [submitted(queue, request("in flight"))]
     assert gate.entered.acquire(timeout=WAIT_S)
     waiting += [submitted(queue, request(str(index))) for index in range(2)]
 
     assert submitted(queue, request("one too many")).result(0).reason == Reason.UNAVAILABLE
-    queue.note_unreadable(ORIGIN, "dropped, and nobody is told")
+    queue.note_unreadable(ORIGIN, "dropped silently")
     gate.open.release(10)
     assert [one.result(WAIT_S).status for one in waiting] == ["SUCCESS"] * 3
 
 
-@pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit(1), Unavailable("away"), MemoryError()])
+@pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit(1), Unavailable("unavailable"), MemoryError()])
 def test_error_reaches_its_batch_only_and_the_drainer_lives(error):
     def provision(requests):
         if any(one.device_name == "bad" for one in requests):
@@ -104,7 +104,7 @@ def test_error_reaches_its_batch_only_and_the_drainer_lives(error):
     queue.close()
 
 
-def test_request_that_was_not_served_among_others_is_told_to_come_again():
+def test_request_that_was_not_served_among_others_gets_try_again():
     unserved = ProvisionOutcome(ProvisionStatus.FAILURE, Reason.UNAVAILABLE)
     queue = GroupCommit(lambda requests: [unserved if one.device_name == "x" else outcome(one) for one in requests])
 
@@ -117,7 +117,7 @@ def test_callback_that_raises_hurts_no_other_request(queue, gate, caplog):
     def explode(_outcome):
         raise RuntimeError("boom")
 
-    submitted(queue, request("in hand"))
+    submitted(queue, request("in flight"))
     assert gate.entered.acquire(timeout=WAIT_S)
     queue.submit(request("a"), explode)
     other = submitted(queue, request("b"))

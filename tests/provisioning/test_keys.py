@@ -30,7 +30,7 @@ def test_key_and_profile_are_read_whole():
     assert read.profile.default_attributes == attributes
 
 
-def test_each_reading_is_anew():
+def test_keys_are_read_from_the_database_each_time():
     key = creating()
     assert keys_of([ask(key)])[key.key].revoked_at is None
     ProvisioningKey.objects.update(revoked_at=timezone.now())

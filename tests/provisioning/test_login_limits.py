@@ -1,4 +1,4 @@
-"""Guessing device credentials: slowed down for who guesses, and for nobody else."""
+"""Guessing device credentials: slowed down for the guesser only."""
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_other_sources_are_not_concerned(clock):
     assert login(GOOD, address="192.0.2.2") == "device"
 
 
-def test_forged_datagrams_limit_neither_tcp_nor_who_has_proven_its_address(clock):
+def test_forged_datagrams_limit_neither_tcp_nor_peers_with_a_proven_address(clock):
     guess(6, transport=Transport.COAP, proven=False)
 
     assert login(GOOD, transport=Transport.COAP, proven=False) == 16
@@ -131,7 +131,7 @@ def test_many_sources_forget_the_harmless_first(clock, monkeypatch):
     assert login("another") == 16
 
 
-def test_nothing_that_is_kept_shows_credentials(clock):
+def test_nothing_that_is_kept_reveals_credentials(clock):
     login("guess-s3cret")
     login(GOOD)
 

@@ -148,7 +148,7 @@ def test_device_is_authenticated_by_index(presented):
     assert_by_index(seen, at_least=2)
 
 
-def test_stranger_is_turned_away_by_index():
+def test_stranger_is_refused_by_index():
     with plans() as seen, pytest.raises(AuthenticationFailed):
         authenticate(MqttConnect("client", "nobody", "x"))
     assert_by_index(seen, at_least=1)

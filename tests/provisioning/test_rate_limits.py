@@ -112,7 +112,7 @@ def test_requests_without_address_are_limited_by_key_only(key):
     assert [wrong(key, address="") for _ in range(6)] == [Reason.SECRET_WRONG] * 5 + [Reason.TOO_MANY_GUESSES]
 
 
-def test_forged_udp_sources_limit_neither_tcp_nor_who_has_proven_its_address(key):
+def test_forged_udp_sources_limit_neither_tcp_nor_peers_with_a_proven_address(key):
     udp = [wrong(key, transport=Transport.COAP) for _ in range(4)]
     proven = [wrong(key, transport=Transport.COAP, proven=True) for _ in range(1)]
 
@@ -193,7 +193,7 @@ def test_counts_of_a_deleted_key_are_dropped(key, caplog):
     assert "could not be counted" in caplog.text
 
 
-def test_database_away_after_commit_still_gives_the_answers(key, monkeypatch):
+def test_database_lost_after_commit_still_gives_the_answers(key, monkeypatch):
     def away(*_):
         raise OperationalError
 

@@ -1,4 +1,4 @@
-"""After a reset, whoever knows the old credentials has no access to the new ones (docs/protocol.md, *Reset and replace*)."""
+"""After a reset, the old credentials give no access to the new ones (docs/protocol.md, *Reset and replace*)."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_repeated_reset_renews_each_time(key):
     assert len(seen) == 3
 
 
-def test_credentials_that_nobody_has_seen_stay(key):
+def test_credentials_that_were_never_disclosed_stay(key):
     stored = DeviceCredentials.objects.get().unpacked()
     reset()
 

@@ -165,7 +165,7 @@ def test_repetition_of_blocked_device_that_was_moved_to_another_profile_is_failu
     assert_refused(provision(ask(key, "a", idempotency_key=IDEMPOTENCY_KEY)), Reason.DEVICE_BLOCKED)
 
 
-def test_pre_provisioned_device_that_was_reset_provisions_anew():
+def test_pre_provisioned_device_that_was_reset_provisions_again():
     key = checking("a")
     first = provision(ask(key, "a", idempotency_key=IDEMPOTENCY_KEY))
     authenticate(PresentedToken(first.credentials.token))

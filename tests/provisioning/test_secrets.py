@@ -1,4 +1,4 @@
-"""No secret stands in the clear: not in a row, a log, an answer to an operator, a repr or an error."""
+"""No secret is stored or printed in plain text: not in a row, a log, an answer to an operator, a repr or an error."""
 
 import dataclasses
 import logging
@@ -60,7 +60,7 @@ def assert_none(text, secrets):
     assert not [secret for secret in secrets if secret in text]
 
 
-def test_no_secret_stands_in_any_row_of_any_table(key, requests):
+def test_no_secret_is_in_any_row_of_any_table(key, requests):
     outcomes = provision_batch(requests)
 
     tokens = {outcome.credentials.token for outcome in outcomes if isinstance(outcome.credentials, AccessToken)}
@@ -70,7 +70,7 @@ def test_no_secret_stands_in_any_row_of_any_table(key, requests):
     assert_none(everything, secrets(*ProvisioningKey.objects.all()) | tokens)
 
 
-def test_no_secret_stands_in_any_log(key, requests, caplog, monkeypatch):
+def test_no_secret_is_in_any_log(key, requests, caplog, monkeypatch):
     """At the finest level, with every request failing once in the middle and once for good."""
     with caplog.at_level(logging.DEBUG):
         provision_batch(requests)
@@ -84,14 +84,14 @@ def test_no_secret_stands_in_any_log(key, requests, caplog, monkeypatch):
         provision_batch([ask(key, f"x-{request.device_name}", credentials=request.credentials) for request in requests])
 
     assert "failed unexpectedly" in caplog.text
-    # The client library's own log of statements shows parameters, and is off unless Django's DEBUG is on.
+    # The client library's own log of statements contains parameters, and is off unless Django's DEBUG is on.
     ours = "\n".join(
         f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records if record.name != "django.db.backends"
     )
     assert_none(ours, secrets(*ProvisioningKey.objects.all()))
 
 
-def test_no_secret_stands_in_any_repr(key, requests):
+def test_no_secret_is_in_any_repr(key, requests):
     outcomes = provision_batch(requests)
     admitted = validate(requests[0], keys_of(requests)[key.key], services.timezone.now())
     models = [*Device.objects.all(), *DeviceCredentials.objects.all(), *ProvisioningKey.objects.all()]
@@ -109,7 +109,7 @@ def test_every_value_that_crosses_a_layer_is_frozen_and_has_slots():
         assert not hasattr(value, "__dict__") or "__slots__" in vars(value)
 
 
-def test_no_secret_stands_in_a_reply_but_that_of_its_own_device(key, monkeypatch, caplog):
+def test_no_secret_is_in_a_reply_except_the_devices_own(key, monkeypatch, caplog):
     queue = GroupCommit()
     monkeypatch.setattr(handler, "group_commit", queue)
     body = f'{{"provisionDeviceKey": "{key.key}", "provisionDeviceSecret": "{key.secret}", "token": "{TOKEN}"'
@@ -134,7 +134,7 @@ def test_errors_show_no_secret(key, requests):
     for request in requests:
         try:
             validate(request, keys_of([request]).get(request.key), services.timezone.now())
-        except Exception as err:  # noqa: BLE001 - whatever it is, it must not tell
+        except Exception as err:  # noqa: BLE001 - no exception may reveal the secret
             assert_none(f"{err!r} {err} {err.__cause__!r}", {"s3cret", key.secret})
     with pytest.raises(MalformedRequest) as caught:
         decode(b'{"provisionDeviceSecret": ["s3cret"], "provisionDeviceKey": "s3cret"}', requests[0].origin)

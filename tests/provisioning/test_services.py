@@ -302,7 +302,7 @@ def test_use_limit_ends_the_key():
     assert (used_up.status, used_up.reason) == (NOT_FOUND, Reason.KEY_USED_UP)
 
 
-def test_use_limit_zero_lets_nobody_in():
+def test_use_limit_zero_admits_no_device():
     key = creating()
     ProvisioningKey.objects.update(use_limit=0)
 
@@ -409,7 +409,7 @@ def test_provisioned_device_is_failure():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_lost_race_for_name_is_decided_anew(monkeypatch):
+def test_lost_race_for_name_is_decided_again(monkeypatch):
     """Another process takes the name between our reading and our writing, and gives it back."""
     from provisioning import services
 
@@ -443,7 +443,7 @@ def test_batch_that_fails_to_be_written_leaves_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize("poisoned", range(3))
-def test_poisoned_request_hurts_nobody_else(monkeypatch, caplog, poisoned):
+def test_poisoned_request_affects_no_other(monkeypatch, caplog, poisoned):
     from provisioning import services
 
     key = creating()
@@ -467,7 +467,7 @@ def test_poisoned_request_hurts_nobody_else(monkeypatch, caplog, poisoned):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_secret_that_no_key_decrypts_hurts_nobody_else():
+def test_secret_that_no_key_decrypts_affects_no_other():
     from cryptography.fernet import Fernet
 
     good, lost = creating(), creating()

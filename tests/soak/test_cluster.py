@@ -1,4 +1,4 @@
-"""A cluster under load while twins ask at two sources, bridges and broker die, and the database goes away.
+"""A cluster under load while twins ask at two sources, bridges and broker die, and the database stops.
 
 Each test has a small run among all tests and a large one that `make soak` runs, which prints what devices had to do again.
 """
@@ -18,7 +18,7 @@ from tests.support.processes import wait_for
 from tests.support.sources import Answer, Source, sources_at
 
 AT_ONCE = 96
-# One device in so many is asked for twice, as a copy of it would.
+# One device in so many provisions twice, as a copy of it would.
 TWIN_EVERY = 5
 ANSWERED_WITHIN_S = 60
 TIMEOUT_S = 10.0
@@ -58,7 +58,7 @@ async def ask_all(cluster: Cluster, profile: dict[str, str], count: int) -> dict
 
 
 @pytest.mark.parametrize("count", [400, pytest.param(20_000, marks=pytest.mark.soak)])
-def test_device_asked_for_twice_at_two_doors_succeeds_exactly_once(cluster: Cluster, count: int):
+def test_device_requested_at_two_sources_succeeds_exactly_once(cluster: Cluster, count: int):
     profile = cluster.create_profile(f"{count} sensors")
 
     answers = asyncio.run(ask_all(cluster, profile, count))
@@ -88,7 +88,7 @@ def restart_broker(cluster: Cluster) -> None:
 
 
 def assert_each_has_its_own(cluster: Cluster, profile: dict[str, str], fleet: Fleet) -> None:
-    """Every device was told its own name and the token that is stored for it, and nothing else is stored."""
+    """Every device got its own name and the token that is stored for it, and nothing else is stored."""
     result = {name: answer.fields for name, answer in fleet.answers.items()}
     assert cluster.misinformed(profile, result) == []
     assert cluster.count(f"devices_device WHERE profile_id = '{profile['id']}'") == len(result)
@@ -124,7 +124,7 @@ def test_killed_bridges_and_a_restarted_broker_leave_no_device_without_credentia
 
 
 @pytest.mark.parametrize("away_s", [3.0, pytest.param(20.0, marks=pytest.mark.soak)])
-def test_database_that_goes_away_costs_no_success_and_is_told_clearly(cluster: Cluster, away_s: float):
+def test_database_outage_costs_no_success_and_is_reported(cluster: Cluster, away_s: float):
     profile = cluster.create_profile(f"away for {away_s} s")
     processes = cluster.pids()
 
@@ -147,7 +147,7 @@ def test_database_that_goes_away_costs_no_success_and_is_told_clearly(cluster: C
 
 
 def assert_recovers(cluster: Cluster, fleet: Fleet) -> None:
-    """Start PostgreSQL; within 5 s of its return every source serves, and nobody who asked before that waits any more."""
+    """Start PostgreSQL; within 5 s of its return every source serves, and no earlier request is still waiting."""
     cluster.postgres.start()
     back = time.monotonic()
     wait_for(

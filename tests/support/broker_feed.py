@@ -105,7 +105,7 @@ class FeedServer:
             self._changed.notify_all()
 
     def restore(self, devices: Iterable[FeedDevice], epoch: str) -> None:
-        """Be a database that was restored from a backup: another epoch, and nobody can say what has changed."""
+        """Act like a database restored from a backup: another epoch, and the changes are unknown."""
         with self._changed:
             self.devices = {device.key: device for device in devices}
             self.epoch, self.events = epoch, []

@@ -83,14 +83,14 @@ class Cluster:
         return int(self.postgres.psql(DATABASE, f"SELECT count(*) FROM {what}"))
 
     def misinformed(self, profile: dict[str, str], result: dict[str, dict[str, str]]) -> list[str]:
-        """Return the names of the devices that were told another name or token than is stored, or that only one side knows.
+        """Return the names of the devices that got another name or token than is stored, or that only one side knows.
 
-        `result` are the fields of the successes by the name that was asked for. No token is in what a failing test prints.
+        `result` are the fields of the successes by the requested name. No token is in what a failing test prints.
         """
         stored = self._tokens(profile)
         # Over MQTT the name may have been left out, for the size of the packet.
-        said = {name: fields["credentialsValue"] for name, fields in result.items() if fields.get("deviceName", name) == name}
-        return sorted(name for name in stored.keys() | result.keys() if stored.get(name, "none stored") != said.get(name))
+        received = {name: fields["credentialsValue"] for name, fields in result.items() if fields.get("deviceName", name) == name}
+        return sorted(name for name in stored.keys() | result.keys() if stored.get(name, "none stored") != received.get(name))
 
     def pids(self) -> dict[str, list[int]]:
         """Return the ids of the operating system processes of each process, its workers among them."""

@@ -11,7 +11,7 @@ from typing import Self
 
 from tests.support.sources import Answer, Ports, Source, sources_at
 
-# Between two tries of a device that was told to come again, or found nobody.
+# Between two tries of a device that got a retry, or no connection.
 PAUSE_S = 0.2
 
 
@@ -33,7 +33,7 @@ class Fleet:
     """Devices in a thread of their own. Entered, it asks; left, it stops asking and finishes what is under way.
 
     `at_once` devices ask at every source of those in `only`, each for `timeout_s` before it tries again. Without `count` there
-    is always another device, until the fleet is told to stop.
+    is always another device, until the fleet is stopped.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Fleet:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopping = True
-        # A test that has failed waits for nobody.
+        # A failed test does not wait.
         self._giving_up = kind is not None
         self.join()
 
@@ -72,7 +72,7 @@ class Fleet:
         self._thread.join()
 
     def waiting_since(self, moment: float) -> list[str]:
-        """Return the sources at which devices wait that asked before `moment`, in the time of time.monotonic."""
+        """Return the sources at which devices wait whose request is older than `moment`, in the time of time.monotonic."""
         return [source.name for source, asked_at in list(self._asked_at.values()) if asked_at < moment]
 
     def retries(self) -> Counter[str]:

@@ -172,7 +172,7 @@ class EchoBridge:
         return [body for _, body, _ in self.requests]
 
     def stop(self) -> None:
-        """Disconnect, once nothing is in hand that the broker would deliver again."""
+        """Disconnect once no message is in flight that the broker would deliver again."""
         wait_for(self._is_finished, "the bridge's last answer")
         gone(self.client)
 

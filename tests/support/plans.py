@@ -1,4 +1,4 @@
-"""How the database carried out what was asked of it: which tables did it read from end to end?"""
+"""How the database executed a query: which tables did it read completely?"""
 
 import json
 import re

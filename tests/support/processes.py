@@ -18,7 +18,7 @@ POLL_S = 0.05
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -29,7 +29,7 @@ def lasting_port() -> int:
     """Return a free port for a server that is restarted while clients look for it.
 
     It is outside of the range from which Linux takes the ports of clients: else one of them may get this very port
-    while the server is away, even be connected to itself, and the server cannot have it back.
+    while the server is down, even be connected to itself, and the server cannot have it back.
     """
     first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
@@ -68,7 +68,7 @@ def as_plain_user(command: Sequence[str], folder: Path) -> list[str]:
     user = pwd.getpwnam("nobody")
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user.pw_uid, user.pw_gid)
-    # pytest's own folders, one more of them under xdist, let nobody but root through.
+    # pytest's own folders, one more of them under xdist, are closed to all users but root.
     for parent in folder.parents:
         if parent.owner() == "root" and parent.is_relative_to(tempfile.gettempdir()) and not parent.stat().st_mode & 0o001:
             parent.chmod(0o711)

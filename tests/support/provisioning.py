@@ -54,7 +54,7 @@ def ask(key: ProvisioningKey, name: str | None = None, /, *, address: str = ADDR
 
 
 def submitted(queue: GroupCommit, request: ProvisionRequest) -> "Future[ProvisionOutcome]":
-    """Return a future of what `queue` tells of `request`."""
+    """Return a future of the outcome of `request` in `queue`."""
     result: Future[ProvisionOutcome] = Future()
     queue.submit(request, result.set_result)
     return result
@@ -101,7 +101,7 @@ def certificate_text(common_name: str = "sensor-1") -> str:
 
 
 def database_text(tables: Iterable[str] | None = None) -> str:
-    """Return all that stands in the database, every row of every table as it is stored."""
+    """Return the whole content of the database, every row of every table as stored."""
     parts = []
     with connection.cursor() as cursor:
         for table in tables or connection.introspection.table_names(cursor):

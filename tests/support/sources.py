@@ -116,7 +116,7 @@ class CoapSource(asyncio.DatagramProtocol):
             waiting.set_result(Answer(message.code.dotted, json.loads(message.payload), message.opt.max_age))
 
     def error_received(self, _err: Exception) -> None:
-        """The server is away; the request will be sent again."""
+        """The server is unavailable; the request will be sent again."""
 
 
 class MqttSource:

@@ -110,7 +110,7 @@ class Stack:
         return [pid for pid in process_group(int(starts[-1])) if not _command(pid).startswith(KEEPER)] if starts else []
 
     def readyz(self) -> dict[str, str]:
-        """Return the state of each process, as /readyz tells it; empty when nobody answers."""
+        """Return the state of each process, as /readyz reports it; empty without an answer."""
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
                 body = answer.read()

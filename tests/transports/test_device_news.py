@@ -31,7 +31,7 @@ def other(device):
 
 @asynccontextmanager
 async def feed(**options):
-    """A feed that has begun to read: its first listener is told to look at everything."""
+    """A feed that has begun to read: its first listener gets everything."""
     news = NewsFeed(**options)
     began = asyncio.Event()
     end = news.listen(uuid4(), lambda _: began.set())
@@ -69,11 +69,11 @@ def run(scenario):
 
 async def heard(news, device, act, *args, **options):
     """Return what the listener of `device` hears first once `act` has been done."""
-    told = asyncio.get_running_loop().create_future()
-    end = news.listen(device.pk, lambda one: told.done() or told.set_result(one))
+    received = asyncio.get_running_loop().create_future()
+    end = news.listen(device.pk, lambda one: received.done() or received.set_result(one))
     await asyncio.to_thread(with_own_connection, act, *args, **options)
     try:
-        return await told
+        return await received
     finally:
         end()
 

@@ -49,7 +49,7 @@ def pair(key):
     return {"provisionDeviceKey": key.key, "provisionDeviceSecret": key.secret}
 
 
-def test_success_is_told_with_credentials():
+def test_success_has_credentials():
     reply = send(pair(creating()) | {"deviceName": "a"})
 
     result = json.loads(reply.body)
@@ -61,8 +61,8 @@ def test_success_is_told_with_credentials():
 
 def test_protobuf_is_answered_in_protobuf():
     key = creating()
-    shown = wire.ProvisionDeviceCredentialsMsg(provisionDeviceKey=key.key, provisionDeviceSecret=key.secret)
-    reply = send(wire.ProvisionDeviceRequestMsg(deviceName="a", provisionDeviceCredentialsMsg=shown).SerializeToString())
+    presented = wire.ProvisionDeviceCredentialsMsg(provisionDeviceKey=key.key, provisionDeviceSecret=key.secret)
+    reply = send(wire.ProvisionDeviceRequestMsg(deviceName="a", provisionDeviceCredentialsMsg=presented).SerializeToString())
 
     result = wire.ProvisionDeviceResponseMsg.FromString(reply.body)
     assert (reply.kind, reply.codec, result.status) == (ReplyKind.SUCCESS, PROTOBUF, wire.SUCCESS)
@@ -95,13 +95,13 @@ def test_reply_that_does_not_fit_is_not_sent_and_the_attempt_says_so():
     assert send(b"{}", size=ReplySize(50, most=50)).kind == ReplyKind.UNSENDABLE
 
 
-def test_refusal_is_told():
+def test_refusal_is_a_failure_reply():
     reply = send(pair(creating()) | {"provisionDeviceSecret": "wrong"})
 
     assert (reply.kind, json.loads(reply.body)["status"]) == (ReplyKind.REFUSED, "NOT_FOUND")
 
 
-def test_limited_source_is_told_when_to_come_again(settings):
+def test_limited_source_gets_retry_after(settings):
     settings.GUESSES_PER_SOURCE = 1
     replies = [send(pair(creating()) | {"provisionDeviceKey": "unknown-unknown"}) for _ in range(4)]
 
@@ -110,7 +110,7 @@ def test_limited_source_is_told_when_to_come_again(settings):
     assert 0 < replies[-1].retry_after_s <= 60
 
 
-def test_unreadable_request_is_told_why_and_counted():
+def test_unreadable_request_gets_the_reason_and_is_counted():
     reply = send(b"garbage")
 
     assert (reply.kind, json.loads(reply.body)["errorMsg"]) == (ReplyKind.MALFORMED, reply.text)
@@ -123,8 +123,8 @@ def test_request_over_64_kib_is_too_large(reply):
     assert reply().kind == ReplyKind.TOO_LARGE
 
 
-def test_database_away_is_unavailable(monkeypatch, queue):
-    monkeypatch.setattr(queue, "submit", lambda _request, tell: tell(UNAVAILABLE))
+def test_unavailable_database_is_unavailable_reply(monkeypatch, queue):
+    monkeypatch.setattr(queue, "submit", lambda _request, on_done: on_done(UNAVAILABLE))
 
     reply = send(pair(creating()))
 
@@ -139,7 +139,7 @@ def test_caller_who_stops_waiting_cancels_nothing():
     assert answer.result(WAIT_S).kind == ReplyKind.SUCCESS
 
 
-def test_answer_that_cannot_be_encoded_leaves_nobody_waiting(monkeypatch, caplog):
+def test_answer_that_cannot_be_encoded_still_gets_a_reply(monkeypatch, caplog):
     def explode(_outcome):
         raise RuntimeError("boom")
 

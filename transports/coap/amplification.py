@@ -1,4 +1,4 @@
-"""A small datagram from a forged address must not send a large one to whoever has that address.
+"""A small datagram from a forged address must not send a large one to the owner of that address.
 
 RFC 9175 section 2.4: a peer that has not proven its address gets at most three times the bytes that it sent, headers
 counted. An error loses its text for that, and a longer answer comes in smaller blocks.

@@ -80,7 +80,7 @@ class Uploads:
 
 
 class Downloads:
-    """Answers that are too long for one datagram. The rest of one goes to the peer that asked, and to nobody else."""
+    """Answers that are too long for one datagram. The rest goes only to the peer that sent the request."""
 
     def __init__(self) -> None:
         # With the exponent of the block size, beyond which none is sent.
@@ -106,7 +106,7 @@ class Downloads:
     def first_block(self, request: Message, answer: Message, room: int) -> Message:
         """Return `answer`, or the first block of it, if it is longer than a block or than `room` bytes.
 
-        Then the others are kept to be asked for.
+        The other blocks are kept until the peer requests them.
         """
         wanted = request.opt.block2
         exponent = min(wanted.size_exponent, MAX_SIZE_EXPONENT) if wanted else MAX_SIZE_EXPONENT

@@ -1,6 +1,6 @@
 """Does a CoAP peer receive at the address it sends from (RFC 9175, the Echo option)?
 
-A UDP source can be forged. Whoever sends back what only the owner of the address was sent is no forger. Nothing is
+A UDP source can be forged. A peer that returns what was sent to that address proves that it receives there. Nothing is
 stored for that: the value holds its time and a MAC over time and address, under a key that all CoAP servers share.
 """
 

@@ -88,8 +88,8 @@ class Exchanges(MessageManager):
 class Requests(TokenManager):
     """Answers each request, also when a new one comes under a token that is in use.
 
-    aiocoap would drop the earlier one. A device that asks anew, impatient, would be told that its name is taken, and
-    never hear of the credentials that its first request got.
+    aiocoap would drop the earlier one. A device that asks again before the answer arrives would get the error that its
+    name is taken, and never receive the credentials from its first request.
     """
 
     def process_request(self, request: Message) -> None:
@@ -106,7 +106,7 @@ class Datagrams(MessageInterfaceUDP6):
     taking = True
 
     def datagram_msg_received(self, data: bytes, ancdata: Any, flags: int, address: Any) -> None:
-        """Hand on one datagram, unless it is cut off, or no CoAP, or we are about to stop."""
+        """Pass on one datagram, unless it is truncated, not CoAP, or the server is stopping."""
         if not self.taking or len(data) < HEADER_BYTES or data[0] & 0x0F > MAX_TOKEN_BYTES:
             return
         _forget_unnamed_numbers()
@@ -141,7 +141,7 @@ class Endpoint(Context):
     datagrams: Datagrams
 
     def render_to_pipe(self, pipe: Pipe) -> None:
-        """Have the request in `pipe` answered. aiocoap's own names the task by all that stands in the request."""
+        """Have the request in `pipe` answered. aiocoap's own method puts the whole request into the name of the task."""
         run_driving_pipe(error_to_message(pipe, self.log), self.serversite.render_to_pipe(pipe))
 
     async def listen(self, bound: socket.socket) -> None:
@@ -150,7 +150,7 @@ class Endpoint(Context):
         exchanges = Exchanges(tokens)
         self.datagrams = await Datagrams._create_transport_endpoint(bound, exchanges, self.log, self.loop)  # noqa: SLF001
         for level, option in ((socket.IPPROTO_IPV6, IPV6_RECVERR), (socket.IPPROTO_IP, IP_RECVERR)):
-            # Else an ICMP error about one peer fails the next answer, whoever that one is for; and anybody can forge one.
+            # Otherwise an ICMP error about one peer, which anyone can forge, fails the next answer to any peer.
             bound.setsockopt(level, option, 0)
         exchanges.message_interface = self.datagrams
         tokens.token_interface = exchanges
@@ -187,10 +187,10 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 def _exchange(message: Message, token: bytes = b"") -> Hashable:
-    """Return what tells a request from all others: its peer, its message id and its token.
+    """Return what identifies a request: its peer, its message id and its token.
 
     With another token it is another request: a device that restarts may begin again with the same message ids, and
-    whoever forges a peer's address does not know its token.
+    an attacker that forges a peer's address does not know its token.
     """
     return (*message.remote.sockaddr[:2], message.mid, token)
 

@@ -1,4 +1,4 @@
-"""The CoAP server as a process: listens until it is told to stop, then finishes what is in hand."""
+"""The CoAP server as a process: serves until a signal, then finishes the requests in flight."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from transports.database_threads import DatabaseThreads
 
 log = logging.getLogger(__name__)
 
-# What is in hand when the server is told to stop gets this long.
+# Requests in flight get this long when the server stops.
 FINISH_S = 5.0
 
 

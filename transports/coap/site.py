@@ -1,4 +1,4 @@
-"""What stands under which path, and what every request has in common: its options, its blocks, its end."""
+"""Which resource serves which path, and what all requests share: options, blocks, shutdown."""
 
 import asyncio
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ class Site:
         return self._downloads.first_block(request, shortened(answer, room), room)
 
     def resource(self, path: Sequence[str]) -> DeviceResource:
-        """Return what stands under `path`. Raises NotFound."""
+        """Return the resource at `path`. Raises NotFound."""
         match tuple(path):
             case (".well-known", "core"):
                 return self._core
@@ -106,7 +106,7 @@ class Site:
         return self.resource(request.opt.uri_path) is self._device_data["attributes"]
 
     async def finish(self, timeout_s: float) -> None:
-        """Return when all that is in hand has been answered, at the latest after `timeout_s`."""
+        """Return when all requests in flight have been answered, at the latest after `timeout_s`."""
         self._observers.close()
         if self._inflight:
             await asyncio.wait(self._inflight, timeout=timeout_s)

@@ -1,4 +1,4 @@
-"""Room for request bodies that arrive block by block, shared so that a flood of forged blocks displaces no honest one."""
+"""Room for request bodies that arrive block by block, shared so that a flood of forged blocks does not displace genuine ones."""
 
 import time
 from collections.abc import Callable, Hashable

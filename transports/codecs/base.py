@@ -9,7 +9,7 @@ from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
 MIN_IDEMPOTENCY_KEY = 16
 MAX_IDEMPOTENCY_KEY = 128
 
-# docs/protocol.md, *Response*: the device is told no more than this.
+# docs/protocol.md, *Response*: the device gets no more detail than this.
 STATUS_TEXTS = {
     ProvisionStatus.NOT_FOUND: "Provision data was not found!",
     ProvisionStatus.FAILURE: "Failed to provision device!",
@@ -60,7 +60,7 @@ def failure_text(outcome: ProvisionOutcome) -> str:
 
 
 def merged_idempotency_key(in_body: str | None, from_transport: str | None, codec: Codec) -> str | None:
-    """Return the idempotency key of a request, wherever it was given (docs/protocol.md, *Retries*). Raises MalformedRequest."""
+    """Return the idempotency key of a request, from either place (docs/protocol.md, *Retries*). Raises MalformedRequest."""
     if in_body is not None and from_transport is not None and in_body != from_transport:
         raise MalformedRequest("idempotencyKey and the header Idempotency-Key differ.", codec)
     key = from_transport if in_body is None else in_body

@@ -18,7 +18,7 @@ from devices.selectors import AttributeRequest
 from devices.services import Reading
 
 MAX_KEYS = 1_000
-# The years 1900 to 9998: times that every database stores and that can be shown in any time zone. Milliseconds.
+# The years 1900 to 9998: times that every database stores and that can be displayed in any time zone. Milliseconds.
 EARLIEST_TS, LATEST_TS = -2_208_988_800_000, 253_370_764_799_999
 
 _WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)

@@ -72,7 +72,7 @@ def decode_child_attribute_request(body: bytes) -> ChildAttributeRequest:
 
 
 def encode_child_attributes(request: ChildAttributeRequest, values: dict[str, Any]) -> bytes:
-    """Return the answer to `request`: `value` if one key was asked for, else `values`."""
+    """Return the answer to `request`: `value` if one key was requested, else `values`."""
     answer: dict[str, Any] = {"id": request.id, "device": request.name}
     if not request.single:
         answer["values"] = values

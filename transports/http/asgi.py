@@ -96,7 +96,7 @@ class _LongResponse:
         asyncio.run_coroutine_threadsafe(self._pass_on(message), self._loop).result()
 
     async def _pass_on(self, message: dict[str, Any]) -> None:
-        # uvicorn drops what is sent after a disconnect without a word; only `receive` tells.
+        # uvicorn silently drops what is sent after a disconnect; only `receive` reports it.
         self._disconnected = self._disconnected or asyncio.ensure_future(self._receive())
         await self._send(message)
         if message.get("more_body") and self._disconnected.done():

@@ -25,7 +25,7 @@ class Deferred(HttpResponse, Generic[Result]):
 
 
 def respond_later(request: HttpRequest, future: "Future[Result]", finish: Callable[[Result], HttpResponse]) -> HttpResponse:
-    """Return a response to `request` that stands for `finish(future.result())`.
+    """Return a response to `request` that will be `finish(future.result())`.
 
     Where the server does not take Deferred (Django's test client, other WSGI servers), this waits here.
     """

@@ -17,7 +17,7 @@ MAX_S = 300.0
 
 
 class LongPolls:
-    """The waiting devices of this process. Elsewhere than in our web server nobody can wait."""
+    """The waiting devices of this process. Waiting is possible only in our own web server."""
 
     def __init__(self) -> None:
         self._feed: NewsFeed | None = None

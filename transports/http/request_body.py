@@ -27,7 +27,7 @@ class Refused(Exception):
 async def read_body(receive: Receive, limit: int = MAX_BYTES) -> IO[bytes]:
     """Return the whole body, at its end. Raises ClientGone, and Refused for more than `limit` bytes.
 
-    What a refused client is still sending is read and thrown away by uvicorn, so that it gets its response.
+    uvicorn reads and discards what a refused client is still sending, so that the client gets its response.
     """
     body = io.BytesIO()
     await _copy(receive, body, limit)

@@ -21,9 +21,9 @@ from transports.http.connection import Connection, ConnectionLimits, SilentConne
 from transports.http.long_poll import long_polls
 from transports.http.workers import Workers
 
-# Seconds in which a worker that was told to stop finishes its requests.
+# Seconds in which a stopping worker finishes its requests.
 GRACE_S = 5
-# Requests that may wait for a thread in one process; more are told to come back.
+# Requests that may wait for a thread in one process; more get 503 with Retry-After.
 MAX_WAITING = 500
 UPLOAD_VIEWS = ("bulk-import", "import-list", "admin:imports_importjob_add")
 

@@ -49,7 +49,7 @@ class AnyAccept(DefaultContentNegotiation):
 
 
 class DeviceView(APIView):
-    """A view for devices: who they are stands in the request itself, so none of DRF's authenticators or throttles runs."""
+    """A view for devices: the request itself identifies them, so none of DRF's authenticators or throttles runs."""
 
     content_negotiation_class = AnyAccept
     authentication_classes = ()
@@ -59,7 +59,7 @@ class DeviceView(APIView):
     schema = None
 
     def perform_authentication(self, request: Request) -> None:
-        """Nobody asks for request.user."""
+        """Do nothing: no device view uses request.user."""
 
     def handle_exception(self, exc: Exception) -> Response:
         """Return what DRF refuses, another method than POST, in the devices' own form. Raises what DRF does not know."""

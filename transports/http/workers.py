@@ -100,7 +100,7 @@ def _ended() -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def _blocked_signals() -> Iterator[None]:
-    """Have signals wait until they are asked for."""
+    """Block signals until sigwait takes them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield

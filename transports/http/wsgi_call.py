@@ -87,7 +87,7 @@ def make_environ(scope: dict[str, Any], body: IO[bytes]) -> dict[str, Any]:
         text = value.decode("latin-1")
         separator = "; " if variable == "HTTP_COOKIE" else ","
         environ[variable] = f"{environ[variable]}{separator}{text}" if variable in environ else text
-    # The body is here, whole and without its encoding, whatever the client said about it.
+    # The body is here, whole and without its encoding, whatever the client's headers say.
     environ.pop("HTTP_CONTENT_LENGTH", None)
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(body.tell())

@@ -1,13 +1,13 @@
 """What bridges learn of the clients of the embedded broker: client ids, unique and with the client's address, and limits."""
 
-# The MQTT 5 user property with which the embedded broker tells the bridge the Maximum Packet Size of a client.
+# The MQTT 5 user property with which the embedded broker gives the bridge the Maximum Packet Size of a client.
 MAX_PACKET_PROPERTY = "maximum-packet-size"
 
 
 def joined_client_id(key: str, address: str, request: str = "") -> str:
     """Return the id of the client `key` at `address`, by which guesses are limited.
 
-    `request` tells apart requests of one client that want their answers on topics or with correlation data of their own.
+    `request` distinguishes requests of one client with different response topics or correlation data.
     """
     return f"{key}.{request}@{address}" if request else f"{key}@{address}"
 

@@ -203,7 +203,7 @@ bool may_receive(const struct guard *guard, const struct client *client, const c
         return topic_is_at_or_below(topic, PROVISION_REQUEST) ||
                (matches_pattern(guard->options->from_device, topic) && !matches_pattern(guard->options->to_device, topic));
     case ROLE_DEVICE:
-        /* Nobody else can publish on the topics of the device API: what is there has been put there for this client. */
+        /* No other client can publish on the topics of the device API, so what arrives there is meant for this client. */
         return topic_device_may_subscribe(topic, is_gateway(client)) || profile_allows(guard, client, topic);
     default:
         return false;

@@ -15,7 +15,7 @@ struct guard {
     struct profiles *profiles;
 };
 
-/* What a CONNECT packet and the TLS handshake have shown; a part that is missing is NULL. */
+/* What a client presented in CONNECT and in the TLS handshake; a missing part is NULL. */
 struct presented {
     const char *client_id, *username, *password;
     X509 *certificate;

@@ -9,7 +9,7 @@
 
 static const char HEX[] = "0123456789abcdef";
 
-/* Longer texts are in nobody's credentials, so their digest need not be right, only not equal to another one. */
+/* No credentials hold longer texts, so their digest need not be right, only different from all others. */
 #define MAX_PART 1200
 
 static void hmac(const void *key, size_t key_size, const void *data, size_t size, unsigned char out[32])

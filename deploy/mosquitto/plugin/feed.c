@@ -32,7 +32,7 @@ struct feed {
     time_t reminder; /* when the log next says that Firstlight does not answer */
     int reminder_s, failures;
     enum http_result failure; /* of the last attempt */
-    time_t file_complaint; /* when the log last said that the list cannot be stored */
+    time_t file_complaint; /* when it was last logged that the list cannot be stored */
     /* The answer that is being read. */
     bool snapshot, started, ended;
     bool news;       /* it had more than an end */
@@ -163,8 +163,8 @@ static void report_file_error(struct feed *feed)
     if (feed->file_complaint && time(NULL) < feed->file_complaint + LAST_REMINDER_S)
         return;
     feed->file_complaint = time(NULL);
-    outbox_log(feed->outbox, MOSQ_LOG_WARNING, "Firstlight: the list of devices cannot be stored in %s (%s); after a restart nobody is "
-               "admitted until Firstlight answers.", feed->options->file, strerror(error));
+    outbox_log(feed->outbox, MOSQ_LOG_WARNING, "Firstlight: the list of devices cannot be stored in %s (%s); after a restart no device "
+               "is admitted until Firstlight answers.", feed->options->file, strerror(error));
 }
 
 static void store_list(struct feed *feed)
@@ -267,10 +267,10 @@ static void failed(struct feed *feed, enum http_result result, const char *why)
     feed->reminder = now + feed->reminder_s;
     feed->reminder_s = 2 * feed->reminder_s < LAST_REMINDER_S ? 2 * feed->reminder_s : LAST_REMINDER_S;
     if (feed->current)
-        outbox_log(feed->outbox, MOSQ_LOG_WARNING, "Firstlight gives no list of devices: %s. The broker goes on with %zu devices; its list is "
+        outbox_log(feed->outbox, MOSQ_LOG_WARNING, "Firstlight sends no list of devices: %s. The broker goes on with %zu devices; its list is "
                    "%ld s old.", why, replica_count(feed->replica), (long)(now - feed->current));
     else
-        outbox_log(feed->outbox, MOSQ_LOG_WARNING, "Firstlight gives no list of devices: %s. No device is admitted until it does.", why);
+        outbox_log(feed->outbox, MOSQ_LOG_WARNING, "Firstlight sends no list of devices: %s. No device is admitted until it does.", why);
 }
 
 static int pause_ms(const struct feed *feed)

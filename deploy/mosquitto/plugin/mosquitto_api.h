@@ -1,4 +1,4 @@
-/* Mosquitto's own headers, whose names changed in 2.1. The functions that the broker looks up are all that this library shows. */
+/* Mosquitto's own headers, whose names changed in 2.1. This library exports only the functions that the broker looks up. */
 #ifndef FIRSTLIGHT_MOSQUITTO_API_H
 #define FIRSTLIGHT_MOSQUITTO_API_H
 

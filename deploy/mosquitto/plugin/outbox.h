@@ -16,7 +16,7 @@ struct outbox *outbox_new(void);
 void outbox_free(struct outbox *outbox);
 __attribute__((format(printf, 3, 4))) void outbox_log(struct outbox *outbox, int level, const char *format, ...);
 void outbox_end_sessions(struct outbox *outbox, struct id device);
-/* Do at most `limit` of what has been put in; no lock is held meanwhile. */
+/* Carry out at most `limit` queued entries; no lock is held meanwhile. */
 void outbox_empty(struct outbox *outbox, const struct outbox_actions *actions, void *context, size_t limit);
 
 #endif

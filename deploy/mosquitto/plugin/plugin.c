@@ -138,7 +138,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 
     (void)event;
 #if LIBMOSQUITTO_VERSION_NUMBER >= 2001000
-    /* 2.1 sleeps until something happens, unless it is asked to come back. */
+    /* 2.1 sleeps until the next event, unless the plugin sets a time. */
     ((struct mosquitto_evt_tick *)event_data)->next_ms = 100;
 #else
     (void)event_data;

@@ -29,7 +29,7 @@ struct plugin {
 int on_acl_check(int event, void *event_data, void *userdata);
 int on_message(int event, void *event_data, void *userdata);
 
-/* Tell Firstlight that a device has used its credentials, unless that was done less than `interval_s` ago. */
+/* Report to Firstlight that a device has used its credentials, unless that was done less than `interval_s` ago. */
 void report_use(struct plugin *plugin, struct id device, unsigned int interval_s);
 
 #endif

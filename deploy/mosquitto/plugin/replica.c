@@ -24,7 +24,7 @@ struct replica {
     uint32_t generation;
 };
 
-/* Digests are keyed and ids come from Firstlight, in both cases random in their last bytes: nobody can aim at a bucket. */
+/* Digests are keyed and ids come from Firstlight, in both cases random in their last bytes: an attacker cannot choose a bucket. */
 static size_t bucket_of(const struct replica *replica, const struct id *id)
 {
     uint64_t hash;

@@ -1,4 +1,4 @@
-/* The thread that tells Firstlight which devices have used their credentials: first use ends the time in which a provisioning
+/* The thread that reports to Firstlight which devices have used their credentials: first use ends the time in which a provisioning
    reply may be repeated. */
 #ifndef FIRSTLIGHT_REPORTS_H
 #define FIRSTLIGHT_REPORTS_H

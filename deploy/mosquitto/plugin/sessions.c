@@ -21,7 +21,7 @@ static void *must(void *memory)
     return memory;
 }
 
-/* FNV-1a from a random start: clients choose their ids, so nobody may know which of them meet in a bucket. */
+/* FNV-1a from a random start: clients choose their ids, and must not be able to predict which of them share a bucket. */
 static uint64_t hash_of(const struct sessions *sessions, const void *data, size_t size)
 {
     const unsigned char *bytes = data;

@@ -24,7 +24,7 @@ bool topic_level(const char *text, char *out, size_t size)
     return percent_encode(text, *text == '$' ? "+#/$" : "+#/", out, size);
 }
 
-/* Returns the length of the placeholder at `text`, 0 when there is none, and what it stands for. */
+/* Returns the length of the placeholder at `text`, 0 when there is none, and its value. */
 static size_t placeholder(const char *text, const struct topic_names *names, const char **value)
 {
     const struct {

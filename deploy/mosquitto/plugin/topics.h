@@ -29,7 +29,7 @@ bool topic_from_device(const char *topic, const char *base, bool gateway, char *
 bool topic_to_device(const char *rest, bool gateway, char *out, size_t size);
 /* Returns whether a device may subscribe to `filter`: below the device API, for a gateway below v1/gateway too. */
 bool topic_device_may_subscribe(const char *filter, bool gateway);
-/* Returns whether a topic belongs to the device API, where nobody else may publish. */
+/* Returns whether a topic belongs to the device API, where no other client may publish. */
 bool topic_is_reserved(const char *topic);
 
 /* Returns whether `filter` matches `topic` (MQTT 3.1.1 section 4.7). */

@@ -85,7 +85,7 @@ static int check_unsubscribe(struct plugin *plugin, const struct client *client,
     return MOSQ_ERR_SUCCESS;
 }
 
-/* Other users are not ours to judge, but nobody else may publish where devices and provisioning clients listen. */
+/* Other users are not checked here, but only bridges may publish where devices and provisioning clients listen. */
 static int check_other(const struct mosquitto_evt_acl_check *check)
 {
     bool reserved = topic_is_reserved(check->topic) || topic_is_at_or_below(check->topic, PROVISION_RESPONSE) ||
@@ -188,7 +188,7 @@ int on_message(int event, void *event_data, void *userdata)
     (void)event;
     admission_of_username(&plugin->guard, mosquitto_client_username(message->client), mosquitto_client_id(message->client), &client, &ours);
     if (client.role == ROLE_PROVISION) {
-        message->retain = false; /* the next client would be told of a request of the past */
+        message->retain = false; /* a client that subscribes later must not get an old request */
     } else if (client.role == ROLE_DEVICE) {
         report_use(plugin, client.device.device, PUBLISH_REPORT_S);
     } else if (client.role == ROLE_BRIDGE && topic_is_at_or_below(message->topic, PROVISION_RESPONSE)) {

@@ -27,7 +27,7 @@ GUIDE_COLUMNS = [
 
 
 def client_with(*rights: str) -> Client:
-    """Return a client that shows the token of a user with these rights on devices."""
+    """Return a client that presents the token of a user with these rights on devices."""
     user = User.objects.create_user("ada")
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="devices", codename__in=rights))
     return Client(headers={"Authorization": f"Bearer {token_of(user)}"})
@@ -125,7 +125,7 @@ def test_token_without_the_scope_may_not_import_or_reveal(client):
         ("no", {}, "mapping: columns"),
     ],
 )
-def test_bulk_import_that_makes_no_sense_is_told_why(client, columns, mapping, sentence):
+def test_invalid_bulk_import_gets_the_reason(client, columns, mapping, sentence):
     answer = bulk(client, "name\nX\n", columns, **mapping)
 
     assert (answer.status_code, answer.json()["status"], answer.json()["errorCode"]) == (400, 400, 31)

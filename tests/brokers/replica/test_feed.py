@@ -63,7 +63,7 @@ def cursor_of(lines: list[str]) -> str:
     return lines[-1].removeprefix("end ")
 
 
-def test_snapshot_has_who_may_connect_and_nothing_that_opens_anything(broker, profile):
+def test_snapshot_has_the_admitted_devices_and_no_credentials(broker, profile):
     token = device_create(name="by token 100%", profile=profile, credentials=AccessToken("token-0001"))
     gateway = device_create(name="gateway", profile=profile, gateway=True, credentials=MqttBasic("c", "u", "password-1"))
     device_create(name="blocked", profile=profile, blocked=True)

@@ -1,4 +1,4 @@
-"""The pages of brokers, with a Mosquitto that asks nobody."""
+"""The pages of brokers, with a Mosquitto that admits anyone."""
 
 from datetime import timedelta
 
@@ -33,7 +33,7 @@ def page(broker):
     return reverse("admin:brokers_broker_page", args=(broker.pk,))
 
 
-def test_adding_a_broker_shows_its_configuration_with_the_secret_once():
+def test_adding_a_broker_displays_its_configuration_with_the_secret_once():
     client = client_of("Administrator")
     values = {"name": "Plant 7", "kind": "rabbitmq", "mqtt_url": "mqtt://10.0.0.5:1883"}
     shown = client.post(reverse("admin:brokers_broker_add"), values, follow=True)
@@ -48,7 +48,7 @@ def test_adding_a_broker_shows_its_configuration_with_the_secret_once():
 
 
 @pytest.mark.parametrize("values", [{"name": "b", "kind": "emqx", "mqtt_url": "http://x"}, {"name": "taken", "kind": "emqx"}])
-def test_what_the_service_refuses_stands_in_the_form(values):
+def test_errors_of_the_service_are_in_the_form(values):
     broker_create(name="taken", kind="emqx")
     answer = client_of("Administrator").post(reverse("admin:brokers_broker_add"), values)
     assert answer.status_code == 200
@@ -99,7 +99,7 @@ def test_others_see_denials_and_kicks_and_no_secret(group):
     assert client.get(reverse("admin:brokers_broker_add")).status_code == 403
 
 
-def test_broker_that_asks_nobody_fails_the_test_and_warns_on_the_dashboard(open_broker):
+def test_open_broker_fails_the_test_and_warns_on_the_dashboard(open_broker):
     shown = client_of("Administrator").post(reverse("admin:broker_test", args=(open_broker.pk,)))
     findings = {finding.device: finding for finding in shown.context["findings"]}
 
@@ -118,7 +118,7 @@ def test_broker_that_asks_nobody_fails_the_test_and_warns_on_the_dashboard(open_
     assert "lets in a client with made-up credentials" in concerns(timezone.now())[0].text
 
 
-def test_broker_that_is_away_fails_the_test(tmp_path):
+def test_unreachable_broker_fails_the_test(tmp_path):
     broker = broker_create(name="b", kind="emqx", mqtt_url="mqtt://127.0.0.1:1")
     shown = client_of("Administrator").post(reverse("admin:broker_test", args=(broker.pk,)))
     assert [finding.passed for finding in shown.context["findings"]] == [False]

@@ -102,7 +102,7 @@ def test_mapping_is_remembered_for_the_next_list_of_the_profile(client):
     assert 'value="max"' in shown
 
 
-def test_columns_that_make_no_sense_are_told_and_kept(client):
+def test_invalid_columns_are_reported_and_kept(client):
     profile = make_profile()
     upload(client, b"a,b\n1,2\n", profile)
     job = ImportJob.objects.get()
@@ -150,7 +150,7 @@ def test_result_offers_downloads_and_undo(client):
     }
 
 
-def test_progress_is_told_as_json():
+def test_progress_is_json():
     client = client_of("Operator")
     job = services.job_create(file_name="list.csv", source="BROWSER", state=ImportState.RUNNING, size_bytes=1000, done_bytes=250)
     ImportJob.objects.update(created=2_000, started_at=job.beat_at - timedelta(seconds=30))
@@ -192,7 +192,7 @@ def test_list_asks_the_database_a_fixed_number_of_times(django_assert_max_num_qu
         assert client.get(reverse("admin:imports_importjob_changelist")).status_code == 200
 
 
-def test_draft_shows_its_values_to_its_uploader_and_to_who_may_see_secrets(client):
+def test_draft_shows_its_values_to_its_uploader_and_to_readers_of_secrets(client):
     profile = make_profile()
     upload(client, b"name,token\nX1,s3cret-token-1\n", profile)
     job = ImportJob.objects.get()

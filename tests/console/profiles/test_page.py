@@ -33,7 +33,7 @@ def provision(key, *names):
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])
-def test_page_shows_no_key_and_no_secret_to_anybody_unasked(key, group):
+def test_page_has_no_key_and_no_secret_before_reveal(key, group):
     text = client_of(group).get(page(key)).content.decode()
 
     assert key.key not in text

@@ -59,7 +59,7 @@ def test_broker_without_shared_replies_gets_the_topics_of_the_client():
     assert "WiFiClientSecure network" in text["arduino"]
 
 
-def test_ipv6_host_stands_in_brackets():
+def test_ipv6_host_is_in_brackets():
     assert "coap://[::1]:5683/" in by_name(Pair(), coap_host="::1")["coap-client"]
 
 

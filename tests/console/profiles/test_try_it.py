@@ -1,4 +1,4 @@
-"""The virtual device, where the server is away, and what is masked. With a server: tests/e2e/browser/test_operations.py."""
+"""The virtual device, with the server unavailable, and what is masked. With a server: tests/e2e/browser/test_operations.py."""
 
 import json
 import socket
@@ -35,7 +35,7 @@ def test_key_and_secret_are_masked_wherever_they_stand():
 
 
 @pytest.mark.parametrize("transport", list(Transport))
-def test_server_away_is_told_and_what_would_have_been_sent_is_shown(transport):
+def test_unavailable_server_is_reported_with_the_request(transport):
     at = Addresses(
         http_url=f"http://127.0.0.1:{free_port()}",
         mqtt_host="127.0.0.1",

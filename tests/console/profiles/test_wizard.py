@@ -81,7 +81,7 @@ def test_back_keeps_even_what_is_not_right_yet(client):
     assert "It needs 16 to 255 characters." in again
 
 
-def test_secret_stands_in_no_session(client):
+def test_secret_is_in_no_session(client):
     send(client, "details", DETAILS)
     send(client, "permissions", PERMISSIONS)
     send(client, "provisioning", PROVISIONING, wizard_goto_step="details")
@@ -99,7 +99,7 @@ def test_secret_stands_in_no_session(client):
         ({"attributes-1-key": "limit", "attributes-1-scope": "SHARED_SCOPE"}, "occurs twice"),
     ],
 )
-def test_wrong_details_are_told_at_once(client, change, error):
+def test_wrong_details_are_errors_at_once(client, change, error):
     profile_create(name="taken", strategy="DISABLED")
 
     text = send(client, "details", DETAILS | change).content.decode()

@@ -50,7 +50,7 @@ def test_credentials_admit_as_the_protocol_says(broker: PluginMosquitto, feed: F
     assert refused(broker, client_id="client-4")
     assert refused(broker, username="bridge", password="wrong")
     assert admitted(broker, username="bridge", password=SECRET)
-    # Names that the plugin gives its clients inside the broker are nobody's to present.
+    # Names that the plugin gives its clients inside the broker are never accepted.
     assert refused(broker, username="firstlight/bridge")
     assert refused(broker, username=f"firstlight/device/{TOKEN.key}")
     wait_for(lambda: set(feed.seen) == {TOKEN.key, BOTH.key, NAME_ONLY.key, ID_ONLY.key}, "the reports of use")

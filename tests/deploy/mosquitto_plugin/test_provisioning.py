@@ -155,7 +155,7 @@ def test_a_retained_request_is_not_kept_for_the_next_bridge(broker: PluginMosqui
     bare.close()
 
 
-def test_requests_wait_for_a_bridge_that_is_away_and_survive_a_restart_of_the_broker(make_broker: MakeBroker):
+def test_requests_wait_for_an_absent_bridge_and_survive_a_restart_of_the_broker(make_broker: MakeBroker):
     broker = make_broker(configuration="persistence true\npersistence_location ./\npersistence_file waiting.db")
     gone(Bridge(broker).client)  # its session stays
     bare = firmware(broker, client_id="d1", subscribe=False)
@@ -171,10 +171,10 @@ def test_requests_wait_for_a_bridge_that_is_away_and_survive_a_restart_of_the_br
     again.close()
 
 
-def test_an_answer_to_a_client_that_has_gone_reaches_nobody(broker: PluginMosquitto, bridge: Bridge):
+def test_answer_to_a_disconnected_client_reaches_no_other(broker: PluginMosquitto, bridge: Bridge):
     other = firmware(broker, client_id="other")
     assert other.receive(len(SUBACK)) == SUBACK
-    bridge.client.publish(f"{RESPONSE}/gone", b"for nobody", qos=1)
+    bridge.client.publish(f"{RESPONSE}/gone", b"for no client", qos=1)
     bridge.client.publish(f"{RESPONSE}/other", b"for the other", qos=1)
     answer(other, b"for the other", subscribed_first=False)
     other.close()

@@ -112,7 +112,7 @@ def test_a_restored_database_begins_again_from_a_snapshot(broker: PluginMosquitt
     stays.close()
 
 
-def test_a_snapshot_that_was_cut_off_takes_nobody_away(broker: PluginMosquitto, feed: FeedServer):
+def test_truncated_snapshot_removes_no_device(broker: PluginMosquitto, feed: FeedServer):
     one = session(broker, SECOND)
     feed.cut_off = True
     feed.restore([FIRST], "epoch-2")
@@ -126,7 +126,7 @@ def test_a_snapshot_that_was_cut_off_takes_nobody_away(broker: PluginMosquitto, 
     assert refused(broker, username=SECOND.token)
 
 
-def test_a_store_that_cannot_be_written_is_said_and_does_no_harm(make_broker: MakeBroker, feed: FeedServer):
+def test_unwritable_store_is_logged_and_does_no_harm(make_broker: MakeBroker, feed: FeedServer):
     broker = make_broker(file="/nowhere/at/all")
     broker.wait_for_log("cannot be stored in /nowhere/at/all")
     assert admitted(broker, username=FIRST.token)

@@ -50,7 +50,7 @@ def test_a_client_certificate_admits_its_device(make_broker: MakeBroker, feed: F
     known = over_tls(port, files, "bridge")
     assert known.admitted
     gone(known)
-    stranger = over_tls(port, files, "localhost")  # of the same authority, and nobody's
+    stranger = over_tls(port, files, "localhost")  # of the same authority, and no device's
     assert not stranger.admitted
     gone(stranger)
     by_token = over_tls(port, files, "localhost", username="token-1")

@@ -66,7 +66,7 @@ def test_a_message_on_another_topic_ends_the_connection_and_is_not_acknowledged(
         assert device.receive(4) == b"", topic
 
 
-def test_mqtt_5_is_told_the_reason_and_goes_on(broker: PluginMosquitto):
+def test_mqtt_5_gets_the_reason_and_stays_connected(broker: PluginMosquitto):
     device = connected(broker.port, username="token-1", protocol=MQTTv5)
     codes: list[int] = []
     device.on_publish = lambda _client, _userdata, _mid, reason, _properties: codes.append(reason.value)
@@ -101,7 +101,7 @@ def test_the_operator_reaches_one_device_and_only_where_it_listens(broker: Plugi
     gone(other)
 
 
-def test_nobody_can_subscribe_to_what_is_not_its_own(broker: PluginMosquitto, bridge):
+def test_foreign_topics_cannot_be_subscribed_to(broker: PluginMosquitto, bridge):
     eve = connected(broker.port, username="token-2")
     filters = ("#", "+/#", "devices/#", f"{OUTBOX}/telemetry", "$share/x/devices/+/telemetry", "v1/#", "v1/devices/+/telemetry")
     assert {subscribed(eve, one) for one in (*filters, "v1/gateway/#", "/provision/response", "/provision/request/#")} == {

@@ -1,4 +1,4 @@
-"""Rotate, revoke, reveal, reset, Try it, one-click mends: what operators do day by day."""
+"""Rotate, revoke, reveal, reset, Try it, one-click fixes: what operators do day by day."""
 
 import json
 import re
@@ -131,7 +131,7 @@ def test_try_it_shows_request_and_reply(window, transport):
     assert (reply["status"], reply.get("deviceName", f"tried-{transport}")) == ("SUCCESS", f"tried-{transport}")
 
 
-def test_try_it_shows_an_operator_no_secret_of_the_profile(open_window):
+def test_try_it_masks_the_secrets_of_the_profile_for_an_operator(open_window):
     administrator = open_window()
     administrator.login("Administrator")
     key, secret = make_profile(administrator, "Try masked")
@@ -152,18 +152,18 @@ def test_one_click_adds_a_device_and_another_resets_it(window, stack):
     window.login("Administrator")
     page = window.page
     pair = make_profile(window, "Fix", PRE_PROVISIONED)
-    assert provision(stack, "HTTP", *pair, "mend-1")["status"] == "FAILURE"
+    assert provision(stack, "HTTP", *pair, "fix-1")["status"] == "FAILURE"
 
-    page.goto("/admin/provisioning/provisionattempt/?q=mend-1")
+    page.goto("/admin/provisioning/provisionattempt/?q=fix-1")
     page.get_by_role("button", name="Add as pre-provisioned device").click()
-    page.get_by_text("Device mend-1 added as pre-provisioned").wait_for()
-    assert provision(stack, "HTTP", *pair, "mend-1")["status"] == "SUCCESS"
+    page.get_by_text("Device fix-1 added as pre-provisioned").wait_for()
+    assert provision(stack, "HTTP", *pair, "fix-1")["status"] == "SUCCESS"
 
-    assert provision(stack, "HTTP", *pair, "mend-1")["status"] == "FAILURE"
-    page.goto("/admin/provisioning/provisionattempt/?q=mend-1")
+    assert provision(stack, "HTTP", *pair, "fix-1")["status"] == "FAILURE"
+    page.goto("/admin/provisioning/provisionattempt/?q=fix-1")
     page.get_by_role("button", name="Reset the device").first.click()
-    page.get_by_text("Provisioning of mend-1 reset").wait_for()
-    assert provision(stack, "HTTP", *pair, "mend-1")["status"] == "SUCCESS"
+    page.get_by_text("Provisioning of fix-1 reset").wait_for()
+    assert provision(stack, "HTTP", *pair, "fix-1")["status"] == "SUCCESS"
 
 
 def test_one_click_extends_an_expired_key(window, stack):

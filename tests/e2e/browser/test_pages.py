@@ -76,7 +76,7 @@ def test_dashboard_says_how_each_process_does(window):
         row.locator(".fl-success", has_text="ready").wait_for()
 
 
-def test_login_page_has_no_barrier_and_lets_nobody_in_with_a_wrong_password(window):
+def test_login_page_has_no_barrier_and_refuses_a_wrong_password(window):
     page = window.page
     page.goto("/admin/login/")
     page.fill("[name=username]", "operator")

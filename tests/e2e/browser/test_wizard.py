@@ -112,7 +112,7 @@ def test_wizard_by_keyboard_alone_goes_back_and_forth_and_loses_nothing(window):
     page.get_by_text("room = 12").wait_for()
 
 
-def test_too_short_secret_is_told_at_its_field(window):
+def test_too_short_secret_is_an_error_at_its_field(window):
     window.login("Administrator")
     page = window.page
     page.goto("/admin/profiles/deviceprofile/add/")

@@ -72,4 +72,4 @@ class Operator:
 
     def _on_request(self, request: Any) -> None:
         if not request.url.startswith((self.url, "data:", "blob:")):
-            self.complaints.append(f"{self.page.url} asked a foreign host: {request.url}")
+            self.complaints.append(f"{self.page.url} requested a foreign host: {request.url}")

@@ -34,7 +34,7 @@ def test_delimiter_is_found_though_others_stand_in_the_text(delimiter):
     assert detect(io.BytesIO(text.encode())).delimiter == delimiter
 
 
-def test_what_is_said_is_not_looked_for():
+def test_given_options_are_not_detected():
     form = detect(io.BytesIO(TEXT.encode()), encoding="Latin-1", delimiter=",", header=False)
 
     assert form == FileFormat("latin-1", ",", header=False)

@@ -92,7 +92,7 @@ class CoapService:
 
     @contextlib.contextmanager
     def database_locked(self) -> Iterator[None]:
-        """Nobody else can write meanwhile."""
+        """No other process can write meanwhile."""
         if self.postgres:
             with psycopg.connect(self.postgres.url("firstlight")) as database:
                 database.execute("LOCK TABLE devices_device IN ACCESS EXCLUSIVE MODE")

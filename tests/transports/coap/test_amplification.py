@@ -1,4 +1,4 @@
-"""What a stranger sends from a forged address costs whoever has that address little."""
+"""A request from a forged address costs the owner of that address little."""
 
 import json
 
@@ -39,9 +39,9 @@ def test_no_answer_to_an_unproven_address_is_three_times_as_long_as_its_request(
 
 @pytest.mark.parametrize(("code", "kept"), [(Code.BAD_REQUEST, 0), (Code.CREATED, 300)])
 def test_only_errors_lose_their_text(code, kept):
-    asked = Message(code=POST, uri_path=PROVISION, payload=b"{}")
+    sent = Message(code=POST, uri_path=PROVISION, payload=b"{}")
 
-    assert len(shortened(Message(code=code, payload=b"x" * 300), payload_room(asked, 2)).payload) == kept
+    assert len(shortened(Message(code=code, payload=b"x" * 300), payload_room(sent, 2)).payload) == kept
 
 
 def test_failure_keeps_as_much_of_its_text_as_there_is_room_for():

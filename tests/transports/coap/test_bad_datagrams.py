@@ -81,7 +81,7 @@ def test_path_that_is_not_utf_8_is_survived(peer, profile):
     assert peer.ask(request(profile | {"deviceName": "after-utf-8"}, mid=3)).code == Code.CREATED
 
 
-def test_peers_that_are_gone_cost_nobody_else_an_answer(service, peer, profile):
+def test_peers_that_are_gone_cost_no_other_an_answer(service, peer, profile):
     # An answer to a closed port comes back as an ICMP error.
     peers = [Peer(service) for _ in range(20)]
     gone, staying = peers[::2], peers[1::2]
@@ -110,7 +110,7 @@ def test_peers_that_are_gone_cost_nobody_else_an_answer(service, peer, profile):
     ],
 )
 def test_answer_to_a_stranger_is_small(peer, datagram):
-    # Whoever forges a source address shall not gain by sending through us (RFC 7252 section 11.3).
+    # Forging a source address must not gain anything by sending through us (RFC 7252 section 11.3).
     peer.send(datagram)
 
     assert len(peer.socket.recv(65_535)) <= 160
@@ -153,5 +153,5 @@ def test_block_out_of_turn_answers_4_08_and_the_transfer_goes_on(peer, profile):
     assert b"empty" in second.payload
 
 
-def test_block_of_an_answer_that_nobody_has_answers_4_08(peer):
+def test_block_of_an_unknown_answer_answers_4_08(peer):
     assert peer.ask(request(mid=24, block2=(3, False, 6))).code == Code.REQUEST_ENTITY_INCOMPLETE

@@ -74,7 +74,7 @@ def test_answers_stay_within_their_room(monkeypatch):
         downloads.next_block(received(port=1, block2=(1, False, 6)))
 
 
-def test_answer_goes_to_nobody_but_the_peer_that_asked():
+def test_answer_goes_only_to_the_peer_that_sent_the_request():
     downloads = Downloads()
     downloads.first_block(received(port=1), Message(payload=BLOCK + b"secret"), 2048)
 

@@ -101,6 +101,6 @@ def test_get_answers_4_05(peer, token):
     assert peer.ask(request(path=("api", "v1", token, "telemetry"), mid=8, code=GET)).code == Code.METHOD_NOT_ALLOWED
 
 
-def test_token_stands_in_no_log(service, token):
+def test_token_is_in_no_log(service, token):
     assert token not in service.server.output()
     assert token.replace("/", "%2F") not in service.server.output()

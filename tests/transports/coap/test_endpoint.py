@@ -13,8 +13,8 @@ from transports.coap import endpoint
 from transports.coap.endpoint import Exchanges
 
 
-class Wire:
-    """Stands where the socket is, and keeps what is sent."""
+class FakeMessageInterface:
+    """Replaces the socket, and keeps what is sent."""
 
     def __init__(self) -> None:
         self.sent = []
@@ -25,7 +25,7 @@ class Wire:
 
 def exchanges() -> Exchanges:
     made = Exchanges(SimpleNamespace(log=logging.getLogger("test"), loop=asyncio.new_event_loop()))
-    made.message_interface = Wire()
+    made.message_interface = FakeMessageInterface()
     return made
 
 

@@ -1,4 +1,4 @@
-"""Guessing over CoAP: whoever has used up its guesses proves its address, and is served then."""
+"""Guessing over CoAP: a peer that has used up its guesses is served once it has proved its address."""
 
 import json
 from collections.abc import Iterator

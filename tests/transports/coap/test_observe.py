@@ -38,10 +38,10 @@ async def observing(service, path, scenario):
     context = await aiocoap.Context.create_client_context()
     try:
         message = Message(code=GET, uri=f"coap://{service.host}:{service.port}/{'/'.join(path)}", observe=0)
-        asked = context.request(message)
-        first = await asked.response
+        observed = context.request(message)
+        first = await observed.response
         assert first.opt.observe is not None
-        updates = asked.observation.__aiter__()
+        updates = observed.observation.__aiter__()
         return first, await scenario(updates.__anext__)
     finally:
         await context.shutdown()

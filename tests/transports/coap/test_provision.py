@@ -51,7 +51,7 @@ def test_without_content_format_answers_2_01_in_json(peer, profile):
     assert json.loads(answer.payload)["deviceName"] == "bare"
 
 
-def test_foreign_content_format_and_accept_are_not_heeded(peer, profile):
+def test_foreign_content_format_and_accept_are_ignored(peer, profile):
     answer = peer.ask(request(profile, mid=2, content_format=60, accept=60))
 
     assert (answer.code, answer.opt.content_format) == (Code.CREATED, 50)
@@ -201,7 +201,7 @@ def test_proxy_uri_answers_5_05(peer):
     assert peer.ask(request(mid=36, proxy_uri="coap://192.0.2.1/")).code == Code.PROXYING_NOT_SUPPORTED
 
 
-def test_one_name_asked_for_by_64_peers_at_once_goes_to_one(service, profile):
+def test_name_requested_by_64_peers_at_once_goes_to_one(service, profile):
     peers = [Peer(service) for _ in range(64)]
     for peer in peers:
         peer.send(request(profile | {"deviceName": "wanted"}, mid=50, mtype=NON))

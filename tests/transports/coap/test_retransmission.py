@@ -38,7 +38,7 @@ def test_repeated_request_without_name_creates_one_device(service, peer, profile
     assert int(service.rows("SELECT count(*) FROM devices_device")[0]) == int(before[0]) + 1
 
 
-def test_datagram_repeated_while_the_first_is_in_hand_is_answered_once(service, peer, profile):
+def test_datagram_repeated_while_the_first_is_in_flight_is_answered_once(service, peer, profile):
     datagram = request(profile | {"deviceName": "impatient"}, mid=3)
 
     with service.database_locked():

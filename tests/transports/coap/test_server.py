@@ -1,4 +1,4 @@
-"""`manage.py coap_server` as a process: start, stop, and the database away."""
+"""`manage.py coap_server` as a process: start, stop, and the database unavailable."""
 
 import json
 import signal
@@ -84,7 +84,7 @@ def test_host_of_any_kind_is_bound(make_service, host):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_signal_finishes_what_is_in_hand(make_service, sent):
+def test_signal_finishes_requests_in_flight(make_service, sent):
     service = make_service()
     profile = service.create_profile("sensors")
     with Peer(service) as peer:
@@ -103,7 +103,7 @@ def test_signal_finishes_what_is_in_hand(make_service, sent):
     assert service.rows("SELECT count(*) FROM operations_heartbeat WHERE process = 'coap'") == ["0"]
 
 
-def test_database_away_answers_5_03_and_recovers_without_restart(make_service):
+def test_database_outage_answers_5_03_and_recovers_without_restart(make_service):
     service = make_service(postgres=True)
     profile = service.create_profile("sensors")
     with Peer(service) as peer:
@@ -112,12 +112,15 @@ def test_database_away_answers_5_03_and_recovers_without_restart(make_service):
         assert peer.ask(request({"a": 1}, telemetry, mid=2)).code == Code.CREATED
 
         service.postgres.stop()
-        away = [peer.ask(request(profile | {"deviceName": "later"}, mid=3)), peer.ask(request({"a": 2}, telemetry, mid=4))]
+        during_outage = [
+            peer.ask(request(profile | {"deviceName": "later"}, mid=3)),
+            peer.ask(request({"a": 2}, telemetry, mid=4)),
+        ]
         service.postgres.start()
         back = [peer.ask(request(profile | {"deviceName": "later"}, mid=5)), peer.ask(request({"a": 3}, telemetry, mid=6))]
 
-    assert [(answer.code, answer.opt.max_age) for answer in away] == [(Code.SERVICE_UNAVAILABLE, 5)] * 2
-    assert all(json.loads(answer.payload)["status"] == "FAILURE" for answer in away)
+    assert [(answer.code, answer.opt.max_age) for answer in during_outage] == [(Code.SERVICE_UNAVAILABLE, 5)] * 2
+    assert all(json.loads(answer.payload)["status"] == "FAILURE" for answer in during_outage)
     assert [answer.code for answer in back] == [Code.CREATED] * 2
     assert service.devices("later") == 1
     assert token not in service.server.output()

@@ -195,7 +195,7 @@ def test_body_over_64_kib_is_too_large():
         decode(padded + b" ", ORIGIN)
 
 
-def test_what_is_wrong_is_told_without_an_echo():
+def test_error_does_not_echo_the_request():
     secret = "do-not-show-me-anywhere"
     for body in (
         f'{{"provisionDeviceSecret": "{secret}", }}'.encode(),
@@ -231,7 +231,7 @@ def test_other_idempotency_key_is_malformed(key):
 # --- Answers --------------------------------------------------------------------------------------
 
 
-def test_token_is_told_under_both_names():
+def test_token_is_sent_under_both_names():
     assert success(AccessToken("sLzc0gDAZPkGMzFVTyUY")) == {
         "status": "SUCCESS",
         "provisionDeviceStatus": "SUCCESS",
@@ -284,7 +284,7 @@ def test_short_answer_leaves_out_fields_from_the_end(credentials, name):
     assert max(lengths) == min(len(whole), most)
 
 
-def test_mqtt_basic_is_told_as_object_with_camel_case_user_name():
+def test_mqtt_basic_is_sent_as_object_with_camel_case_user_name():
     result = success(MqttBasic("c", "", "p"))
 
     assert result["credentialsValue"] == {"clientId": "c", "userName": "", "password": "p"}
@@ -292,7 +292,7 @@ def test_mqtt_basic_is_told_as_object_with_camel_case_user_name():
     assert not {"accessToken", "credentialsId"} & result.keys()
 
 
-def test_certificate_is_told_with_its_sha3_id():
+def test_certificate_is_sent_with_its_sha3_id():
     body = certificate_text()
     result = success(X509Certificate(body))
 
@@ -305,17 +305,17 @@ def test_certificate_is_told_with_its_sha3_id():
     ("status", "text"),
     [(ProvisionStatus.NOT_FOUND, "Provision data was not found!"), (ProvisionStatus.FAILURE, "Failed to provision device!")],
 )
-def test_failure_tells_status_and_fixed_text_and_nothing_else(status, text):
+def test_failure_has_status_and_fixed_text_and_nothing_else(status, text):
     result = answer(status=status, reason=Reason.SECRET_WRONG, detail="for the operator only")
 
     assert result == {"status": status.value, "provisionDeviceStatus": status.value, "errorMsg": text}
 
 
-def test_limited_source_is_told_to_wait():
+def test_limited_source_gets_a_wait():
     result = answer(status=ProvisionStatus.FAILURE, reason=Reason.TOO_MANY_GUESSES)
 
     assert result["errorMsg"] == "Too many requests with a wrong key or secret. Try again later."
 
 
-def test_error_is_told_as_failure():
+def test_error_is_sent_as_failure():
     assert json.loads(JSON.encode_error("No.")) == {"status": "FAILURE", "provisionDeviceStatus": "FAILURE", "errorMsg": "No."}

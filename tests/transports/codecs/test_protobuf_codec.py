@@ -109,7 +109,7 @@ def answer(credentials, status=ProvisionStatus.SUCCESS):
         (MqttBasic("c", "", "p"), wire.MQTT_BASIC, {"clientId": "c", "userName": "", "password": "p"}),
     ],
 )
-def test_success_tells_credentials(credentials, type_, value):
+def test_success_has_credentials(credentials, type_, value):
     result = answer(credentials)
 
     assert (result.status, result.credentialsType) == (wire.SUCCESS, type_)
@@ -119,6 +119,6 @@ def test_success_tells_credentials(credentials, type_, value):
 @pytest.mark.parametrize(
     ("status", "number"), [(ProvisionStatus.NOT_FOUND, wire.NOT_FOUND), (ProvisionStatus.FAILURE, wire.FAILURE)]
 )
-def test_failure_tells_status_alone(status, number):
+def test_failure_has_only_a_status(status, number):
     assert answer(None, status) == wire.ProvisionDeviceResponseMsg(status=number)
     assert wire.ProvisionDeviceResponseMsg.FromString(PROTOBUF.encode_error("No.")).status == wire.FAILURE

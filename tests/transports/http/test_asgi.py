@@ -28,9 +28,9 @@ class Answer(list):
 def echo(environ, start_response):
     """Answer with the length of the body, and the environ's variables that came from headers."""
     length = len(environ["wsgi.input"].read())
-    told = {name: value for name, value in environ.items() if name.startswith(("HTTP_", "CONTENT_", "PATH_", "REMOTE_"))}
+    passed = {name: value for name, value in environ.items() if name.startswith(("HTTP_", "CONTENT_", "PATH_", "REMOTE_"))}
     start_response("200 OK", [("Content-Type", "application/json")])
-    return Answer([json.dumps({"length": length, **told}).encode()])
+    return Answer([json.dumps({"length": length, **passed}).encode()])
 
 
 def post(path="/", body=b"", *, headers=()):
@@ -117,7 +117,7 @@ def test_upload_may_be_larger_up_to_its_own_limit(server):
     assert parsed(server.ask(post("/upload", b"x" * (5 * MAX_BYTES))))[0] == 413
 
 
-def test_upload_that_the_disk_has_no_room_for_is_told_so(server, monkeypatch):
+def test_upload_that_the_disk_has_no_room_for_gets_507(server, monkeypatch):
     class Full(io.BytesIO):
         def write(self, data):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -149,7 +149,7 @@ def answered(client):
     return bool(select.select([client], [], [], 0)[0])
 
 
-def test_request_beyond_those_that_may_wait_for_a_thread_is_told_to_come_back():
+def test_request_beyond_those_that_may_wait_for_a_thread_gets_503():
     release, begun = threading.Event(), threading.Event()
 
     def handler(environ, start_response):

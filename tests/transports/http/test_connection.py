@@ -30,7 +30,7 @@ def _group_commit_ends():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """A server that waits for nobody."""
+    """A server that does not wait."""
     monkeypatch.setattr(connection, "REQUEST_S", 0.2)
     monkeypatch.setattr(connection, "IDLE_S", 0.2)
     monkeypatch.setattr(connection, "CHECK_INTERVAL_S", 0.05)

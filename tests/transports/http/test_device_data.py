@@ -213,7 +213,7 @@ def test_get_answers_405_in_json(device):
     assert (answer.status_code, answer["Content-Type"]) == (405, "application/json")
 
 
-def test_token_stands_in_no_log_whatever_happens(device, log_output, monkeypatch):
+def test_token_is_in_no_log_whatever_happens(device, log_output, monkeypatch):
     statuses = [post("telemetry", {"a": 1}).status_code, post("telemetry", b"bad").status_code]
     Device.objects.update(blocked=True)
     statuses.append(post("attributes", {"a": 1}).status_code)

@@ -25,7 +25,7 @@ def _group_commit_ends():
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
-    # One thread: whoever waits must not hold it.
+    # One thread: a waiting device must not hold it.
     started = Web(tmp_path_factory.mktemp("web"), HTTP_THREADS="1")
     yield started
     started.server.stop()

@@ -32,7 +32,7 @@ def test_host_header_of_a_browser_is_checked():
     assert Client().get("/admin/login/", headers={"host": "foreign.example"}).status_code == 400
 
 
-def test_unknown_path_is_told_in_the_devices_form():
+def test_unknown_path_is_answered_in_the_devices_form():
     answer = post("/api/v1/nothing")
 
     assert (answer.status_code, answer.json()["errorMsg"]) == (404, "No such path.")

@@ -51,7 +51,7 @@ def test_request_of_any_content_type_succeeds(fields, content_type):
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/x-protobuf", "nonsense", ""])
-def test_accept_header_and_format_are_not_heeded(fields, accept):
+def test_accept_header_and_format_are_ignored(fields, accept):
     answer = Client().post(f"{PATH}?format=xml", json.dumps(fields), content_type="text/plain", headers={"Accept": accept})
 
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # How long a stopping bridge goes on with what is in flight; the process has 10 s in all.
 STOP_WITHIN_S = 7.0
-# A connection that stood this long was a good one: the next outage begins with the shortest wait again.
+# After a connection that lasted this long, the next outage begins with the shortest wait again.
 STEADY_AFTER_S = 10.0
 LONGEST_WAIT_S = 10.0
 # With other bridges there, the broker keeps requests for one that is gone no longer than this.
@@ -43,7 +43,7 @@ class Reporter(Protocol):
 
 
 class Bridge:
-    """Serves one broker until told to stop. `run` owns everything; `stop` may be called from anywhere, a signal handler too."""
+    """Serves one broker until stopped. `run` owns everything; `stop` may be called from anywhere, a signal handler too."""
 
     def __init__(self, account: Account, devices: BrokerAddress, answering: ReplyPolicy, reporter: Reporter) -> None:
         self._account = account

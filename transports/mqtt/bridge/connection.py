@@ -166,7 +166,7 @@ class BrokerConnection:
         if broker.tls:
             client.tls_set_context(broker.tls)
         client.connect_timeout = CONNECT_TIMEOUT_S
-        # How many answers may be under way is ours to count: paho would not heed what the broker says in CONNACK.
+        # The bridge limits the answers in flight itself: paho ignores the limit in the broker's CONNACK.
         client.max_inflight_messages = 0
         client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
@@ -190,7 +190,7 @@ class BrokerConnection:
         self._subscribe()
 
     def _subscribe(self) -> None:
-        """Ask for the requests of all clients, for those on the shared topic, and drop what an earlier session asked for."""
+        """Subscribe to the requests of all clients and to the shared topic; drop the subscriptions of an earlier session."""
         if not self.shared and not self._listener.may_serve_alone():
             self.give_way()
             return
@@ -277,7 +277,7 @@ class BrokerConnection:
 
 
 def _max_packet(user_properties: Iterable[tuple[str, str]]) -> int:
-    """Return what the embedded broker says of its client. Another broker hands on what devices write: nobody heeds it."""
+    """Return the limit that the embedded broker gives for its client; from other brokers the value is the device's own."""
     value = dict(user_properties).get(MAX_PACKET_PROPERTY, "")
     return int(value) if value.isdecimal() and len(value) <= 10 else 0
 

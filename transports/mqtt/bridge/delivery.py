@@ -67,7 +67,7 @@ class Delivery:
         self._inflight.connection_lost()
 
     def arrived(self, message: Message, mid: int) -> None:
-        """Take a request. An error of ours is answered like any failure, so that it comes back to nobody."""
+        """Take a request. An internal error is answered like any failure, so that the broker does not repeat the request."""
         if mid and (known := self._inflight.repeated(message, mid)):
             self._complete(known)
         elif mid and self._inflight.was_completed(message, mid):

@@ -1,4 +1,4 @@
-"""The requests that a bridge has request and not yet seen off, and how each is known again when the broker repeats it.
+"""The requests that a bridge has received and not completed, and how it recognises one that the broker repeats.
 
 A broker repeats what was not acknowledged when the connection comes back. Such a request may have been committed
 already: provisioned twice, a device of a strict profile would get FAILURE. So the bridge recognises it by packet id and content.
@@ -20,7 +20,7 @@ class InflightRequest:
     message: Message
     mid: int
     response_topic: str
-    # Whether the broker has delivered it on the connection that stands; only there can it be acknowledged.
+    # Whether the broker has delivered it on the current connection; only there can it be acknowledged.
     delivered: bool = True
     answer: Answer | None = None
     handed_over: bool = False

@@ -1,4 +1,4 @@
-"""What comes from the broker and what goes to it. None of it shows a body in its repr: bodies hold secrets."""
+"""What comes from the broker and what goes to it. No repr has a body: bodies hold secrets."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Message:
     max_packet: int = 0
 
     def fingerprint(self) -> bytes:
-        """Return a digest that tells this message from others."""
+        """Return a digest that identifies this message."""
         parts = (self.topic.encode(), self.body, self.response_topic.encode(), self.correlation or b"")
         digest = hashlib.blake2b(digest_size=16)
         for part in parts:
@@ -28,7 +28,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the device shall receive, and where."""
+    """What the device receives, and on which topic."""
 
     topic: str
     body: bytes = field(repr=False)

@@ -68,7 +68,7 @@ class ReplyPolicy:
 
 
 def to_answer(reply: Reply, message: Message, topic: str) -> Answer | None:
-    """Return what goes to the device; None while the database is away, when the request has to wait."""
+    """Return what goes to the device; None while the database is unavailable, when the request has to wait."""
     if reply.kind == ReplyKind.UNAVAILABLE:
         return None
     return Answer(topic, reply.body, message.correlation)

@@ -50,8 +50,8 @@ class Topics:
     def chosen_response(self, wish: str, client_id: str) -> str:
         """Return the MQTT 5 Response Topic `wish` if the sender may have its answer there, else "".
 
-        It must be the client's own response topic or below it: the bridge may publish where devices may not, and nobody
-        shall make it send another device a failure, or credentials that the sender knows. So on the shared request
+        It must be the client's own response topic or below it: the bridge may publish where devices may not, and no
+        client may make it send another device a failure, or credentials that the sender knows. So on the shared request
         topic, where the bridge does not know the client, it is ignored.
         """
         own = self.own_response(client_id) if client_id else ""

@@ -31,7 +31,7 @@ class BrokerState:
         self.response_topic = PerClientTopic.of(settings.MQTT_RESPONSE_TOPIC)
 
     def answer(self, topic: str, body: bytes, qos: int) -> bool:
-        """Hand a bridge's reply to the one client that asked. Return whether it is still there."""
+        """Pass a bridge's reply to the client that sent the request. Return whether it is still connected."""
         key, request = split_client_id(self.response_topic.client_id(topic))
         client = self.provisioning_clients.get(key)
         if client:

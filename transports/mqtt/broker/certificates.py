@@ -1,4 +1,4 @@
-"""The certificate that the embedded broker shows over TLS, made by a CA of this installation's own.
+"""The certificate that the embedded broker presents over TLS, made by a CA of this installation's own.
 
 Devices are given `ca.pem` to trust. The CA's key is kept, so that the server's certificate can be renewed under it.
 """

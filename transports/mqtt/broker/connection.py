@@ -44,9 +44,9 @@ class ClientConnection(ClientLink):
         properties = mqtt5.connack_properties(
             assigned_client_id="" if self._connect.client_id else self.client.client_id, max_packet_bytes=MAX_PACKET_BYTES
         )
-        stood = self.client.opened(self)
+        session_present = self.client.opened(self)
         try:
-            self._writer.send(ConnackPacket.build(int(stood), 0).to_bytes(), properties)
+            self._writer.send(ConnackPacket.build(int(session_present), 0).to_bytes(), properties)
             self.client.accepted()
             await self._serve()
         finally:
@@ -122,7 +122,7 @@ class ClientConnection(ClientLink):
             self._refuse(message, err)
 
     def _refuse(self, message: PublishedMessage, err: MessageRefused) -> None:
-        """Tell the client that its message is not kept, in the only way that its protocol has."""
+        """Report to the client that its message is not kept, in the only way that its protocol version has."""
         REFUSED_MESSAGES.labels(f"0x{err.reason:02X}").inc()
         if not self._connect.speaks_5:
             raise Disconnected(err.reason, str(err)) from err

@@ -61,7 +61,7 @@ class PacketReader(ReaderAdapter):
         self._packet, self._at = bytes((first,)) + size + body, 0
 
     async def read(self, n: int = -1) -> bytes:
-        """Return up to `n` bytes of the packet at hand; fewer tell the decoder that it is cut short."""
+        """Return up to `n` bytes of the current packet; fewer mean to the decoder that it is truncated."""
         end = len(self._packet) if n < 0 else self._at + n
         chunk = self._packet[self._at : end]
         self._at += len(chunk)
@@ -137,7 +137,7 @@ class PacketWriter(StreamWriterAdapter):
         self.end()
 
     def end(self, reason: int = mqtt5.SUCCESS) -> None:
-        """Close the connection; what was written is still sent. With a `reason`, a client that speaks MQTT 5 is told."""
+        """Close the connection; what was written is still sent. An MQTT 5 client also gets `reason`."""
         if self.is_closed:
             return
         if reason and self.speaks_5:

@@ -1,8 +1,8 @@
-"""How many may be connected at once, so that nobody takes all the room.
+"""How many clients may be connected at once, so that none takes all the room.
 
-A connection is first *pending*: nobody knows who it is until it has sent CONNECT. Then it provisions, or belongs to a
-device with credentials or to a bridge. Clients that provision have shown nothing that only they know, so they are limited
-by address and leave room for the others. Pending connections are never refused for want of room among themselves: the
+A connection is first *pending*: its client is unknown until it has sent CONNECT. Then it provisions, or belongs to a
+device with credentials or to a bridge. Clients that provision have presented no secret, so they are limited
+by address and leave room for the others. A new connection is never refused because too many are pending: the
 oldest makes way, and an honest client is pending for milliseconds.
 """
 
@@ -54,7 +54,7 @@ class Place:
         return self._gate.move(self, self._gate.devices)
 
     def is_bridge(self) -> bool:
-        """Return True: a bridge has a place, whoever else is connected."""
+        """Return True: a bridge always has a place."""
         return self._gate.move(self, self._gate.bridges)
 
     def leave(self) -> None:

@@ -110,7 +110,7 @@ def outgoing(packet: bytes, properties: bytes = b"") -> bytes:
 
 
 def connack_properties(*, assigned_client_id: str, max_packet_bytes: int) -> bytes:
-    """Return what a CONNACK tells a client of this broker, section 3.2.2.3. The id is empty when the client brought its own."""
+    """Return the properties of a CONNACK, section 3.2.2.3. The id is empty when the client brought its own."""
     offered = bytes((_RETAIN_AVAILABLE, 0, _SUBSCRIPTION_IDS_AVAILABLE, 0, _MAXIMUM_PACKET_SIZE))
     offered += struct.pack("!I", max_packet_bytes)
     if assigned_client_id:

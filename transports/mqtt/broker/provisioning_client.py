@@ -40,7 +40,7 @@ class ProvisioningClient(Client):
         self._own_filters[f"{RESPONSE}/+"] = f"{RESPONSE}/{names[0]}"
         self._subscriptions = Subscriptions(MAX_FILTERS)
         self._own_topic = ""
-        self._asked: dict[str, mqtt5.Properties] = {}
+        self._reply_to: dict[str, mqtt5.Properties] = {}
         self._waiting = 0
         self._counted = 0
 
@@ -73,11 +73,11 @@ class ProvisioningClient(Client):
 
     def answer(self, request: str, body: bytes, qos: int) -> None:
         """Send the answer to one of this client's requests."""
-        asked = self._asked.pop(request, mqtt5.NONE)
+        reply_to = self._reply_to.pop(request, mqtt5.NONE)
         shared = RESPONSE in self._subscriptions or not self._own_topic
-        topic = asked.response_topic or (RESPONSE if shared else self._own_topic)
+        topic = reply_to.response_topic or (RESPONSE if shared else self._own_topic)
         packet_id = self._subscriptions.packet_id(min(qos, self._subscriptions.highest_qos))
-        self.link.publish(topic, body, packet_id, properties=mqtt5.correlation_properties(asked.correlation))
+        self.link.publish(topic, body, packet_id, properties=mqtt5.correlation_properties(reply_to.correlation))
 
     def _noted(self, properties: mqtt5.Properties) -> str:
         """Return the number under which the wishes of an MQTT 5 request are kept until its answer, "" if it has none."""
@@ -86,10 +86,10 @@ class ProvisioningClient(Client):
         topic = properties.response_topic
         if topic and topic != RESPONSE and not topic.startswith(f"{RESPONSE}/"):
             raise Disconnected(mqtt5.TOPIC_NAME_INVALID, "a Response Topic that is not below the response topic")
-        if len(self._asked) >= MAX_WAITING:
-            del self._asked[next(iter(self._asked))]
+        if len(self._reply_to) >= MAX_WAITING:
+            del self._reply_to[next(iter(self._reply_to))]
         self._counted += 1
-        self._asked[str(self._counted)] = properties
+        self._reply_to[str(self._counted)] = properties
         return str(self._counted)
 
     def _done(self, message: PublishedMessage) -> None:

@@ -1,8 +1,8 @@
 """Provisioning requests on their way from devices to bridges.
 
-All requests wait in one queue, and each goes to one bridge, whichever has the fewest in hand. A request is done when
-a bridge has acknowledged it; what a lost bridge had in hand goes to that bridge again as long as its session stands,
-since it may be at work on it, and to any other afterwards. Everything here runs in the event loop.
+All requests wait in one queue, and each goes to the bridge with the fewest in flight. A request is done when a bridge
+has acknowledged it; the requests of a lost bridge go to that bridge again as long as its session exists, since it may be
+processing them, and to any other afterwards. Everything here runs in the event loop.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 MAX_WAITING = 20_000
-# Requests that one bridge may have in hand; it may ask for fewer (MQTT 5 section 3.1.2.11.3).
-MAX_IN_HAND = 256
+# Requests in flight at one bridge; it may ask for fewer (MQTT 5 section 3.1.2.11.3).
+MAX_INFLIGHT = 256
 # What is kept of a request besides its body, about.
 _OVERHEAD_BYTES = 500
 
@@ -52,28 +52,28 @@ class BridgeLink(Protocol):
 
 
 class BridgeSession:
-    """What a bridge has subscribed to and has in hand. It outlives a connection when the bridge asked for that."""
+    """A bridge's subscriptions and requests in flight. It outlives the connection if the bridge asked for that."""
 
     def __init__(self) -> None:
         self.filters: dict[str, int] = {}
-        self.in_hand: OrderedDict[int, Request] = OrderedDict()
-        self.window = MAX_IN_HAND
+        self.inflight: OrderedDict[int, Request] = OrderedDict()
+        self.window = MAX_INFLIGHT
         self.link: BridgeLink | None = None
         self.expiry: asyncio.TimerHandle | None = None
         self._last_packet_id = 0
 
     def qos_for(self, topic: str) -> int | None:
         """Return the QoS at which this bridge gets `topic`; None when it does not, or not now."""
-        if self.link is None or len(self.in_hand) >= self.window:
+        if self.link is None or len(self.inflight) >= self.window:
             return None
         granted = [qos for topic_filter, qos in self.filters.items() if matches(topic, plain_filter(topic_filter))]
         return max(granted, default=None)
 
     def next_packet_id(self) -> int:
-        """Return a packet id that is not in use. There is one: far fewer than 65,535 are in hand."""
+        """Return a packet id that is not in use. There is one: far fewer than 65,535 are in flight."""
         while True:
             self._last_packet_id = self._last_packet_id % 65_535 + 1
-            if self._last_packet_id not in self.in_hand:
+            if self._last_packet_id not in self.inflight:
                 return self._last_packet_id
 
 
@@ -86,7 +86,7 @@ class RequestQueue:
         self._sessions: dict[str, BridgeSession] = {}
 
     def offer(self, request: Request) -> bool:
-        """Take `request` in hand, or return False when there is no room for it."""
+        """Queue `request`, or return False if there is no room for it."""
         self._drop_stale()
         if self._bytes + request.size > MAX_WAITING_BYTES or len(self._waiting) >= MAX_WAITING:
             log.warning("No room for another provisioning request: %d are waiting for a bridge", len(self._waiting))
@@ -97,25 +97,25 @@ class RequestQueue:
         return True
 
     def open(self, client_id: str, link: BridgeLink, *, resume: bool, window: int) -> tuple[BridgeSession, bool]:
-        """Return the session of a bridge that has connected, and whether it stood already. Call `again` after the CONNACK."""
+        """Return the session of a bridge that has connected, and whether it existed already. Call `again` after the CONNACK."""
         old = self._sessions.get(client_id)
         if old and old.expiry:
             old.expiry.cancel()
         if old and not resume:
             self._end(client_id, old)
         session = self._sessions.setdefault(client_id, BridgeSession())
-        session.link, session.window = link, min(window, MAX_IN_HAND)
+        session.link, session.window = link, min(window, MAX_INFLIGHT)
         return session, bool(old and resume)
 
     def again(self, session: BridgeSession) -> None:
-        """Hand a bridge that has come back what it had in hand [MQTT-4.4.0-1], then what else is waiting."""
+        """Send a bridge that has reconnected its requests in flight again [MQTT-4.4.0-1], then what else is waiting."""
         if session.link:
-            for packet_id, request in session.in_hand.items():
+            for packet_id, request in session.inflight.items():
                 session.link.publish(request.topic, request.body, packet_id, again=True, properties=request.properties)
         self.hand_out()
 
     def lost(self, client_id: str, session: BridgeSession, link: BridgeLink, *, kept_s: float) -> None:
-        """Note that the connection `link` of a bridge is gone; its session stands `kept_s` more, 0 when it ends with it."""
+        """Note that the connection `link` of a bridge is gone; its session lives for `kept_s` more, 0 if it ends now."""
         if session.link is not link:
             return
         session.link = None
@@ -126,7 +126,7 @@ class RequestQueue:
 
     def acknowledged(self, session: BridgeSession, packet_id: int) -> None:
         """Note that a bridge is done with a request. An unknown packet id is that of one which went to another bridge since."""
-        request = session.in_hand.pop(packet_id, None)
+        request = session.inflight.pop(packet_id, None)
         if request:
             self._finish(request)
             self.hand_out()
@@ -140,25 +140,25 @@ class RequestQueue:
             able = [(session, qos) for session, qos in offers if qos is not None]
             if not able:
                 return
-            session, qos = min(able, key=lambda offer: len(offer[0].in_hand))
+            session, qos = min(able, key=lambda offer: len(offer[0].inflight))
             self._waiting.popleft()
             self._send(session, request, qos)
 
     def _send(self, session: BridgeSession, request: Request, qos: int) -> None:
         packet_id = session.next_packet_id() if qos else None
         if packet_id:
-            session.in_hand[packet_id] = request
+            session.inflight[packet_id] = request
         if session.link:
             session.link.publish(request.topic, request.body, packet_id, properties=request.properties)
         if not packet_id:
             self._finish(request)
 
     def _end(self, client_id: str, session: BridgeSession) -> None:
-        """Forget a bridge. What it had in hand goes before all that is waiting, to whichever bridge comes first."""
+        """Forget a bridge. Its requests in flight go to the front of the queue, for the next bridge with room."""
         del self._sessions[client_id]
         session.link = None
-        self._waiting.extendleft(reversed(session.in_hand.values()))
-        session.in_hand.clear()
+        self._waiting.extendleft(reversed(session.inflight.values()))
+        session.inflight.clear()
         self.hand_out()
 
     def _drop_stale(self) -> None:

@@ -1,7 +1,7 @@
 """The embedded MQTT broker: amqtt's, with connections of our own.
 
 amqtt 0.12 drops a session by its client id before it has authenticated who connects, limits neither packets nor the time
-to send CONNECT, and keeps nobody's messages apart. So the life of a connection is ours (`_connected`), and what is
+to send CONNECT, and does not keep the messages of clients apart. So the life of a connection is ours (`_connected`), and what is
 amqtt's is to listen, to start and stop, and the packets themselves.
 """
 
@@ -95,7 +95,7 @@ class ProvisioningBroker(Broker):
             self._tasks.discard(task)
 
     async def shutdown(self) -> None:
-        """Stop listening, close all connections, and return once what was in hand is finished."""
+        """Stop listening, close all connections, and return once the requests in flight are finished."""
         for server in self._servers.values():
             server.instance.close()
         for connection in list(self._connections.values()):

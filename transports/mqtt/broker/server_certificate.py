@@ -1,4 +1,4 @@
-"""Which certificate the embedded broker shows over TLS: the operator's, or one of this installation's own CA."""
+"""Which certificate the embedded broker presents over TLS: the operator's, or one of this installation's own CA."""
 
 import socket
 from pathlib import Path
@@ -34,5 +34,5 @@ def _host_names() -> list[str]:
     device_host = urlsplit(settings.MQTT_DEVICE_URL).hostname or ""
     hosts = [*LOCAL, socket.gethostname(), settings.MQTT_HOST, device_host, *settings.ALLOWED_HOSTS]
     plain = [host.strip("[]").lower() for host in hosts]
-    # A leading dot in ALLOWED_HOSTS stands for all names below it.
+    # A leading dot in ALLOWED_HOSTS means all names below it.
     return [host for host in plain if host not in ALL_ADDRESSES and not host.startswith(".")]

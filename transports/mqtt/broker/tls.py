@@ -1,7 +1,7 @@
 """TLS under asyncio, by pyOpenSSL through memory BIOs.
 
 A device may prove with a client certificate who it is, its own self-signed one included: TLS proves that it has the key,
-the digest of the certificate says whose it is. So a certificate is asked for and not demanded, and no chain is verified.
+the digest of the certificate says whose it is. So a certificate is requested and not required, and no chain is verified.
 Python's `ssl` cannot do that: it verifies a chain, or does not ask.
 """
 

@@ -29,7 +29,7 @@ OWN = "/provision/request/d1"
 
 
 class Core:
-    """Stands in for the exchange: keeps the futures, for the test to answer."""
+    """Replaces the handler: keeps the futures, for the test to answer."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[bytes, Future[Reply]]] = []
@@ -45,7 +45,7 @@ class Core:
 
 
 class ReplyChannel:
-    """Stands in for a connection: writes down what it is told to send."""
+    """Replaces a connection: records what is sent through it."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes, bytes | None]] = []
@@ -160,7 +160,7 @@ def test_failure_is_answered_and_acknowledged(delivery: Delivery, core: Core, wi
     assert wire.acknowledged == [1]
 
 
-def test_requests_are_held_while_the_database_is_away_and_one_is_tried(delivery: Delivery, core: Core, wire: ReplyChannel):
+def test_requests_are_held_while_the_database_is_unavailable_and_one_is_tried(delivery: Delivery, core: Core, wire: ReplyChannel):
     for mid in (1, 2, 3):
         delivery.arrived(Message(OWN, b"%d" % mid), mid)
     for index in range(3):
@@ -183,7 +183,7 @@ def test_requests_are_held_while_the_database_is_away_and_one_is_tried(delivery:
     assert wire.acknowledged == []
 
 
-def test_request_repeated_after_a_reconnect_is_asked_once_and_acknowledged_there(
+def test_request_repeated_after_a_reconnect_is_handled_once_and_acknowledged_there(
     delivery: Delivery, core: Core, wire: ReplyChannel
 ):
     delivery.arrived(Message(OWN, b"a"), 7)
@@ -202,7 +202,7 @@ def test_request_repeated_after_a_reconnect_is_asked_once_and_acknowledged_there
     assert (again.acknowledged, len(core.requests)) == ([7], 1)
 
 
-def test_request_whose_acknowledgement_was_lost_is_acknowledged_again_and_not_asked(
+def test_request_whose_acknowledgement_was_lost_is_acknowledged_again_and_not_handled_again(
     delivery: Delivery, core: Core, wire: ReplyChannel
 ):
     delivery.arrived(Message(OWN, b"a"), 7)
@@ -230,8 +230,8 @@ def test_lost_session_leaves_requests_answered_and_unacknowledged(delivery: Deli
     for index in (0, 1):
         core.answer(index)
     delivery.collect()
-    for taken in list(again.under_way):
-        delivery.handed_over(taken, "")
+    for request in list(again.under_way):
+        delivery.handed_over(request, "")
 
     assert [body for _, body, _ in again.published] == [b"re a", b"re other"]
     assert again.acknowledged == [7]
@@ -246,15 +246,15 @@ def test_stopping_delivery_takes_only_what_the_broker_would_not_repeat(delivery:
     assert [body for body, _ in core.requests] == [b"at most once"]
 
 
-def test_reply_that_the_broker_refuses_is_told_once(
+def test_reply_that_the_broker_refuses_is_logged_once(
     delivery: Delivery, core: Core, wire: ReplyChannel, caplog: pytest.LogCaptureFixture
 ):
     for mid in (1, 2):
         delivery.arrived(Message(OWN, b"a%d" % mid), mid)
         core.answer()
     delivery.collect()
-    for taken in list(wire.under_way):
-        delivery.handed_over(taken, "Not authorized")
+    for request in list(wire.under_way):
+        delivery.handed_over(request, "Not authorized")
 
     assert wire.acknowledged == [1, 2]
     assert caplog.text.count("Not authorized") == 1
@@ -281,7 +281,7 @@ def test_error_in_the_handler_is_answered_and_the_next_request_is_served(wire: R
     assert "secret-bomb" not in caplog.text
 
 
-def test_probe_is_answered_on_the_senders_topic_and_never_asked(delivery: Delivery, core: Core, wire: ReplyChannel):
+def test_probe_is_answered_on_the_senders_topic_and_never_handled(delivery: Delivery, core: Core, wire: ReplyChannel):
     delivery.arrived(Message(OWN, probe_messages.question("p1")), 1)
     delivery.arrived(Message("/provision/request", probe_messages.question("p2")), 2)
 
@@ -318,7 +318,7 @@ def test_names_at_the_broker_depend_on_the_installations_secret(settings, tmp_pa
     slot.lock.close()
 
 
-def test_broker_address_reads_the_url_and_shows_no_password(settings):
+def test_broker_address_reads_the_url_and_prints_no_password(settings):
     settings.MQTT_BROKER_URL = "mqtt://us%40er:p%3Ass@broker.example:1999"
 
     address = bridge_address()
@@ -441,7 +441,7 @@ def test_reply_that_the_device_cannot_take_is_not_sent_and_its_request_is_acknow
 
 
 @pytest.mark.parametrize(("addressed", "address"), [(True, "192.0.2.7"), (False, "")])
-def test_client_id_of_the_embedded_broker_tells_the_address_and_another_brokers_does_not(addressed, address):
+def test_client_id_of_the_embedded_broker_has_the_address_and_another_brokers_has_not(addressed, address):
     calls = []
 
     def handle(_body: bytes, transport: Transport, source: str, *, size: ReplySize) -> "Future[Reply]":

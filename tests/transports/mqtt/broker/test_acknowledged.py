@@ -117,18 +117,18 @@ def usernames(broker):
 @pytest.mark.parametrize("level", [4, 5])
 @pytest.mark.parametrize("role", ["provisioning", "device", "gateway"])
 def test_what_is_acknowledged_is_stored_or_answered_and_the_rest_is_refused(broker, bridge, usernames, role, level):
-    said = {}
+    conversations = {}
     for number, (topic, kind) in enumerate(itertools.product(TOPICS, MESSAGES)):
         key = f"{role}-{level}-{number}-"
         body = MESSAGES[kind].replace("KEY", key).encode("iso-8859-1")
-        said[topic, kind] = key, Conversation(broker.port, usernames[role], level, topic, body)
+        conversations[topic, kind] = key, Conversation(broker.port, usernames[role], level, topic, body)
     (stored,) = broker.shell(STORED)
     stored += str(bridge.bodies())
 
-    accepted = {case for case, (_, one) in said.items() if one.accepted}
-    assert accepted == {case for case, (key, one) in said.items() if key in stored or one.answers}
-    for topic, kind in said.keys() - accepted:
-        one = said[topic, kind][1]
+    accepted = {case for case, (_, one) in conversations.items() if one.accepted}
+    assert accepted == {case for case, (key, one) in conversations.items() if key in stored or one.answers}
+    for topic, kind in conversations.keys() - accepted:
+        one = conversations[topic, kind][1]
         if level == 4:
             assert one.puback is None, (topic, kind)
         elif role == "provisioning":

@@ -54,7 +54,7 @@ def test_certificate_that_no_longer_serves_is_renewed_under_the_same_ca(tmp_path
     loaded(files.certificate).verify_directly_issued_by(loaded(files.ca))
 
 
-def test_ca_whose_key_was_taken_away_is_never_replaced(tmp_path):
+def test_ca_whose_key_was_removed_is_never_replaced(tmp_path):
     files = own_certificate(tmp_path, HOSTS)
     (tmp_path / "ca.key").unlink()
 

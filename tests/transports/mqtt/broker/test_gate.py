@@ -53,7 +53,7 @@ def test_silent_connections_of_one_address_make_way_for_one_another_only(enter, 
     assert waiting.provisions()
 
 
-def test_silent_connections_of_many_addresses_make_way_for_who_comes_last(enter, gate):
+def test_silent_connections_of_many_addresses_make_way_for_the_newest(enter, gate):
     silent = [enter(f"192.0.2.{number}") for number in range(100)]
 
     assert enter.closed == silent[:80]

@@ -53,7 +53,7 @@ def gateway_client(broker, token, **options):
     return one
 
 
-def said(one, topic, values):
+def reason_of(one, topic, values):
     """Publish at QoS 1 and return the reason of the PUBACK."""
     one.publish(topic, json.dumps(values), qos=1)
     wait_for(lambda: one.reasons, "PUBACK")
@@ -69,12 +69,12 @@ def test_children_are_created_and_their_data_is_stored(broker):
     add_gateway(broker, "other")
     gateway = gateway_client(broker, token)
 
-    assert said(gateway, "v1/gateway/connect", {"device": "meter", "type": "other profile"}) == "Success"
-    assert said(gateway, "v1/gateway/connect", {"device": "valve", "type": "default"}) == "Success"
+    assert reason_of(gateway, "v1/gateway/connect", {"device": "meter", "type": "other profile"}) == "Success"
+    assert reason_of(gateway, "v1/gateway/connect", {"device": "valve", "type": "default"}) == "Success"
     telemetry = {"meter": [{"ts": 1_700_000_000_000, "values": {"kWh": 5}}], "sensor": [{"t": 21.5}]}
-    assert said(gateway, "v1/gateway/telemetry", telemetry) == "Success"
-    assert said(gateway, "v1/gateway/attributes", {"meter": {"fw": "1.2"}}) == "Success"
-    assert said(gateway, "v1/gateway/disconnect", {"device": "meter"}) == "Success"
+    assert reason_of(gateway, "v1/gateway/telemetry", telemetry) == "Success"
+    assert reason_of(gateway, "v1/gateway/attributes", {"meter": {"fw": "1.2"}}) == "Success"
+    assert reason_of(gateway, "v1/gateway/disconnect", {"device": "meter"}) == "Success"
 
     own = "gateway 1 profile"
     children = broker.shell(CHILDREN, name="gateway 1")
@@ -87,10 +87,10 @@ def test_children_are_created_and_their_data_is_stored(broker):
 
 def test_attributes_of_a_child_are_answered(broker):
     gateway = gateway_client(broker, add_gateway(broker, "gateway 2"))
-    said(gateway, "v1/gateway/attributes", {"lamp": {"a": 1, "b": [2]}})
+    reason_of(gateway, "v1/gateway/attributes", {"lamp": {"a": 1, "b": [2]}})
 
     for question in ({"id": 1, "key": "a"}, {"id": 2, "keys": ["a", "b"]}, {"id": 3, "keys": ["none"]}, {"id": 4, "key": "none"}):
-        assert said(gateway, "v1/gateway/attributes/request", question | {"device": "lamp", "client": True}) == "Success"
+        assert reason_of(gateway, "v1/gateway/attributes/request", question | {"device": "lamp", "client": True}) == "Success"
 
     wait_for(lambda: len(gateway.got) == 4, "the answers")
     assert [body for _, body in heard(gateway)] == [
@@ -108,12 +108,12 @@ def test_known_device_must_be_attached_before_a_gateway_reports_for_it(broker):
     broker.add_device("stranger")
 
     mixed = {"aaa new": [{"a": 1}], "stranger": [{"a": 1}]}
-    assert said(gateway, "v1/gateway/telemetry", mixed) == "Not authorized"
+    assert reason_of(gateway, "v1/gateway/telemetry", mixed) == "Not authorized"
     assert "'stranger' is not attached" in broker.shell(PROBLEM, name="gateway 3")
     # Whole or not at all.
     assert broker.shell(CHILDREN, name="gateway 3") == []
     assert broker.shell(ATTACH, gateway="gateway 3", name="stranger") == 1
-    assert said(gateway, "v1/gateway/telemetry", mixed) == "Success"
+    assert reason_of(gateway, "v1/gateway/telemetry", mixed) == "Success"
 
     assert broker.telemetry()["stranger"] == {"a": 1}
     gone(gateway)
@@ -126,7 +126,7 @@ def test_known_device_must_be_attached_before_a_gateway_reports_for_it(broker):
 def test_profile_limits_which_children_are_created(broker, rules, problem):
     name = f"gateway of {next(iter(rules))}"
     gateway = gateway_client(broker, add_gateway(broker, name, **rules))
-    reasons = [said(gateway, "v1/gateway/connect", {"device": f"{child} of {name}"}) for child in ("first", "second")]
+    reasons = [reason_of(gateway, "v1/gateway/connect", {"device": f"{child} of {name}"}) for child in ("first", "second")]
 
     assert reasons == (["Success", "Not authorized"] if "max_gateway_children" in rules else ["Not authorized"] * 2)
     assert problem in broker.shell(PROBLEM, name=name)
@@ -136,7 +136,7 @@ def test_profile_limits_which_children_are_created(broker, rules, problem):
 def test_device_that_is_no_gateway_has_no_children(broker):
     device = gateway_client(broker, broker.add_device("plain"))
 
-    assert said(device, "v1/gateway/connect", {"device": "child of plain"}) == "Not authorized"
+    assert reason_of(device, "v1/gateway/connect", {"device": "child of plain"}) == "Not authorized"
     assert subscribed(device, "v1/gateway/attributes") == 0x8F
     gone(device)
 
@@ -147,7 +147,7 @@ def test_changed_shared_attributes_are_pushed_to_device_and_gateway(broker):
     silent = gateway_client(broker, broker.add_device("silent"))
     for one, topic in ((device, "v1/devices/me/attributes"), (gateway, "v1/gateway/attributes")):
         assert subscribed(one, topic, 1) == 1
-    said(gateway, "v1/gateway/connect", {"device": "pushed child"})
+    reason_of(gateway, "v1/gateway/connect", {"device": "pushed child"})
 
     for name in ("pushed", "pushed child", "silent"):
         broker.shell(SET_SHARED, name=name, values={"target": 20.5})

@@ -1,4 +1,4 @@
-"""What no client library sends: whoever does it loses its own connection, and nobody else notices."""
+"""What no client library sends: a client that does it loses its own connection, and no other is affected."""
 
 import random
 import struct
@@ -75,7 +75,7 @@ def test_random_bytes_end_their_own_connection(broker, bystander):
     for _ in range(100):
         for start in (b"", CONNECT):
             one = BareSocket(broker.port)
-            # Ended by a packet that nobody may send, lest a short one be waited on.
+            # Ended by a forbidden packet, so that the broker does not wait for the rest of a short one.
             one.send(start + dice.randbytes(dice.randrange(1, 300)) + b"\x00\x00" * 40_000)
             assert one.is_closed()
             one.close()
@@ -111,7 +111,7 @@ def test_silence_instead_of_connect_is_ended(broker, bystander):
     assert all(one.is_closed() for one in silent)
 
 
-def test_unknown_protocol_version_is_told(broker):
+def test_unknown_protocol_version_gets_an_error(broker):
     for level in (6, 0):
         one = BareSocket(broker.port)
         one.send(connect_packet(username="provision", level=level))

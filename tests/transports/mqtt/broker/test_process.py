@@ -135,7 +135,7 @@ def client_is_accepted(port: int) -> bool:
         one.close()
 
 
-def test_database_away_refuses_devices_for_now_and_serves_the_others(tmp_path):
+def test_database_outage_refuses_devices_for_now_and_serves_the_others(tmp_path):
     # Not below tmp_path, which the plain user that PostgreSQL runs as may not enter.
     postgres = Postgres(Path(os.environ["FIRSTLIGHT_TEST_FOLDER"]) / "postgres-of-the-broker")
     postgres.start()

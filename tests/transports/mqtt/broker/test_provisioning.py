@@ -22,7 +22,7 @@ WHO = {
 
 @pytest.fixture
 def listener(broker):
-    """An eavesdropper that has asked for all that could carry another's reply."""
+    """An eavesdropper, subscribed to every topic that could carry another's reply."""
     one = connected(broker.port, username="provision", client_id="provision")
     one.subscribe(
         [(topic, 0) for topic in ("#", "+/+/+", "/provision/#", "/provision/+", f"{RESPONSE}/+", f"{RESPONSE}/#", RESPONSE)]

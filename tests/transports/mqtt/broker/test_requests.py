@@ -40,7 +40,7 @@ def test_publish_is_acknowledged_only_after_the_bridge_has(broker, device):
     bridge.stop()
 
 
-def test_bridge_that_comes_back_gets_what_it_had_in_hand_again(broker, device):
+def test_bridge_that_reconnects_gets_its_requests_in_flight_again(broker, device):
     lost = EchoBridge(broker.port, hold=True)
     device.publish(REQUEST, b"first")
     wait_for(lambda: lost.requests, "the first request")
@@ -54,7 +54,7 @@ def test_bridge_that_comes_back_gets_what_it_had_in_hand_again(broker, device):
     back.stop()
 
 
-def test_what_a_bridge_without_a_session_had_in_hand_goes_to_another(broker, device):
+def test_requests_in_flight_of_a_bridge_without_a_session_go_to_another(broker, device):
     lost = EchoBridge(broker.port, client_id="short-lived", clean_session=True, hold=True)
     device.publish(REQUEST, b"held")
     wait_for(lambda: lost.requests, "the request")

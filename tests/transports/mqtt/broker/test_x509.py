@@ -61,7 +61,7 @@ def test_self_signed_certificate_admits_its_device(broker, tmp_path, client_id):
     gone(device)
 
 
-def test_certificate_of_nobody_is_refused(broker, tmp_path):
+def test_unknown_certificate_is_refused(broker, tmp_path):
     certificate, key = self_signed(tmp_path, "nobody")
 
     stranger = tls_client(broker, certificate, key)
