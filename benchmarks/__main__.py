@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.installation import Installation
-from benchmarks.loads import coap, http, mqtt, pgbench
+from benchmarks.loads import Pair, coap, http, mqtt, pgbench
 from benchmarks.loads.outcome import Outcome
 from benchmarks.preload import DEVICES, insert_devices, preload
 from benchmarks.report import BASE, summary, table
@@ -63,8 +63,8 @@ def _loads(installation: Installation, seconds: float, devices: int, attempts: i
     create = installation.create_profile("benchmark", "ALLOW_CREATE_NEW_DEVICES")
     claim = installation.create_profile("benchmark, pre-provisioned", "CHECK_PRE_PROVISIONED_DEVICES")
     key_id = installation.sql(f"SELECT id FROM profiles_provisioningkey WHERE profile_id = '{create['id']}'")
-    creating = {"key": create["key"], "secret": create["secret"]}
-    claiming = {"key": claim["key"], "secret": claim["secret"]}
+    creating = Pair(key=create["key"], secret=create["secret"])
+    claiming = Pair(key=claim["key"], secret=claim["secret"])
     # Servers warm up, and the first device's credentials are what the preloaded ones copy.
     http.run(port=installation.http_port, connections=4, seconds=2, names="warm", **creating)
     preload(installation, create, devices, attempts)
@@ -79,7 +79,6 @@ def _loads(installation: Installation, seconds: float, devices: int, attempts: i
         return run
 
     port, coap_port, mqtt_port = installation.http_port, installation.coap_port, installation.mqtt_port
-    limited = {"seconds": seconds, "limit": count, **claiming}
     return {
         BASE: lambda _: pgbench.run(url=installation.database_url, seconds=seconds, profile=create["id"], key=key_id),
         "hello_lone": lambda names: http.run(
@@ -93,8 +92,12 @@ def _loads(installation: Installation, seconds: float, devices: int, attempts: i
         "http_preprovisioned": prepared(
             lambda names: http.run(port=port, connections=64, seconds=seconds, names=names, numbered=True, **claiming)
         ),
-        "mqtt_preprovisioned": prepared(lambda names: mqtt.run(port=mqtt_port, window=200, names=names, **limited)),
-        "coap_preprovisioned": prepared(lambda names: coap.run(port=coap_port, outstanding=64, names=names, **limited)),
+        "mqtt_preprovisioned": prepared(
+            lambda names: mqtt.run(port=mqtt_port, window=200, seconds=seconds, names=names, limit=count, **claiming)
+        ),
+        "coap_preprovisioned": prepared(
+            lambda names: coap.run(port=coap_port, outstanding=64, seconds=seconds, names=names, limit=count, **claiming)
+        ),
     }
 
 

@@ -121,7 +121,7 @@ def _connects(port: int, options: argparse.Namespace) -> float:
     """Return how many clients a second the broker has accepted, each on a connection of its own."""
     with multiprocessing.Pool(PROCESSES) as pool:
         counts = pool.starmap(_connect_for, [(port, options.seconds, n, options.devices) for n in range(PROCESSES)])
-    return sum(counts) / options.seconds
+    return float(sum(counts) / options.seconds)
 
 
 def _connect_for(port: int, seconds: float, first: int, devices: int) -> int:

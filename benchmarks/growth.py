@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from benchmarks.installation import Installation
-from benchmarks.loads import http, mqtt
+from benchmarks.loads import Pair, http, mqtt
 from benchmarks.loads.outcome import Outcome
 from benchmarks.preload import preload
 
@@ -44,7 +44,7 @@ def main() -> None:
 def prepared(installation: Installation, seconds: float, devices: int, attempts: int) -> dict[str, Load]:
     """Return the loads on `installation`, by name, with that many rows in its tables and every plan made for them."""
     profile = installation.create_profile("benchmark", "ALLOW_CREATE_NEW_DEVICES")
-    pair = {"key": profile["key"], "secret": profile["secret"]}
+    pair = Pair(key=profile["key"], secret=profile["secret"])
     loads: dict[str, Load] = {
         "http": lambda names: http.run(port=installation.http_port, connections=64, seconds=seconds, names=names, **pair),
         "mqtt": lambda names: mqtt.run(port=installation.mqtt_port, window=200, seconds=seconds, names=names, **pair),

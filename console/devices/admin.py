@@ -129,7 +129,7 @@ class DeviceAdmin(PageAdmin):
                     log_changes(request, [device], sentence)
                     messages.success(request, sentence)
         else:
-            messages.error(request, " ".join(text for texts in form.errors.values() for text in texts))
+            messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
         return HttpResponseRedirect(f"{self.page_url(device)}#attributes")
 
     def get_search_results(

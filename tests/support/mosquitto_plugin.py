@@ -92,9 +92,9 @@ class PluginMosquitto:
                 "LSAN_OPTIONS": "exitcode=0",  # the broker's own leaks; `stop` looks for ours
             }
         command = [*self.prefix, program("mosquitto", "mosquitto"), "-c", str(self.folder / "mosquitto.conf")]
-        self.server = Server(command, self.folder / "log", env=environment, cwd=self.folder)
-        wait_for(lambda: listens(self.port) or not self.server.alive, "Mosquitto")
-        assert self.server.alive, self.log
+        self.server = server = Server(command, self.folder / "log", env=environment, cwd=self.folder)
+        wait_for(lambda: listens(self.port) or not server.alive, "Mosquitto")
+        assert server.alive, self.log
         return self
 
     @property

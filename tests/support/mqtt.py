@@ -101,24 +101,31 @@ def _own_database(folder: Path) -> str:
     return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
 
 
-def client(port: int, *, client_id: str = "", username: str = "", password: str = "", **options: Any) -> paho.Client:
-    """Return a paho client, connected and its loop running; `got` holds the messages that it hears, by topic."""
+class RecordingClient(paho.Client):
+    """A paho client; `got` holds the topics and bodies of its messages, `refused` the reasons of refused connects."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, **options)
+        self.got: list[tuple[str, bytes]] = []
+        self.refused: list[Any] = []
+        self.on_message = lambda _client, _userdata, message: self.got.append((message.topic, bytes(message.payload)))
+        self.on_connect = lambda _client, _userdata, _flags, reason, _properties: (
+            self.refused.append(reason) if reason.is_failure else None
+        )
+
+
+def client(port: int, *, client_id: str = "", username: str = "", password: str = "", **options: Any) -> RecordingClient:
+    """Return a paho client, connected and its loop running."""
     options.setdefault("protocol", paho.MQTTv311)
-    one = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, **options)
+    one = RecordingClient(client_id=client_id, **options)
     if username:
         one.username_pw_set(username, password or None)
-    one.got = []
-    one.on_message = lambda _client, _userdata, message: one.got.append((message.topic, message.payload))
-    one.refused = []
-    one.on_connect = lambda _client, _userdata, _flags, reason, _properties: (
-        one.refused.append(reason) if reason.is_failure else None
-    )
     one.connect("127.0.0.1", port)
     one.loop_start()
     return one
 
 
-def connected(port: int, **options: Any) -> paho.Client:
+def connected(port: int, **options: Any) -> RecordingClient:
     """Return a paho client that the broker has accepted."""
     one = client(port, **options)
     wait_for(lambda: one.is_connected() or one.refused, "CONNACK")
@@ -179,20 +186,22 @@ class EchoBridge:
     def vanish(self) -> None:
         """Lose the connection as if the cable was cut: no DISCONNECT, no coming back."""
         self.client.loop_stop()
-        self.client.socket().close()
+        connection = self.client.socket()
+        assert connection
+        connection.close()
 
     def _on_subscribe(self, *_: Any) -> None:
         self.subscribed = True
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
-        self.requests.append((message.topic, message.payload, message.dup))
+        self.requests.append((message.topic, bytes(message.payload), message.dup))
         if self.hold:
             self._held.append(message)
         else:
             self._reply(message)
 
     def _reply(self, message: paho.MQTTMessage) -> None:
-        self.client.publish(message.topic.replace("request", "response", 1), self.answer(message.payload), qos=1)
+        self.client.publish(message.topic.replace("request", "response", 1), self.answer(bytes(message.payload)), qos=1)
         self.client.ack(message.mid, message.qos)
         self._answered += 1
 
