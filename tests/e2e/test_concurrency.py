@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.postgres import Postgres
+from tests.support.postgres import own_postgres
 from tests.support.racer import PROCESSES, race
 from tests.support.web import create_profile, manage
 
@@ -17,7 +17,7 @@ LIMIT = 10
 
 
 class Outcome:
-    """What became of a race: the answers by what was raced for, and the rows."""
+    """The result of a race: the answers by case, and the rows."""
 
     def __init__(self, query):
         self.query = query
@@ -33,17 +33,12 @@ class Outcome:
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def database(request, tmp_path_factory):
     """The URL of an empty database of its own, and a function that returns the one value of a query."""
-    folder = tmp_path_factory.mktemp(request.param)
     if request.param == "sqlite":
-        path = folder / "race.sqlite3"
+        path = tmp_path_factory.mktemp("race") / "race.sqlite3"
         yield f"sqlite:///{path}", lambda sql: str(sqlite3.connect(path).execute(sql).fetchone()[0])
         return
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
-    server = Postgres(folder)
-    server.start()
-    yield server.url("firstlight"), lambda sql: server.psql("firstlight", sql)
-    server.stop()
+    with own_postgres() as server:
+        yield server.url("firstlight"), lambda sql: server.psql("firstlight", sql)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.support.sources import Ports
 from tests.support.stack import Stack
 
 DEVICES = 2_000
-AT_ONCE_AT_EACH_DOOR = 12
+AT_ONCE_AT_EACH_SOURCE = 12
 TIMEOUT_S = 10
 # After so many answers, this process is killed; the supervisor restarts it.
 KILLS = [
@@ -37,7 +37,7 @@ def stack(tmp_path):
 def test_kill_9_in_the_middle_of_2000_requests_leaves_nothing_half_made(stack):
     profile = stack.create_profile("killed")
     ports = Ports([stack.http_port], [stack.coap_port], stack.mqtt_port)
-    with Fleet(ports, profile, at_once=AT_ONCE_AT_EACH_DOOR, timeout_s=TIMEOUT_S, count=DEVICES) as fleet:
+    with Fleet(ports, profile, at_once=AT_ONCE_AT_EACH_SOURCE, timeout_s=TIMEOUT_S, count=DEVICES) as fleet:
         for answered, name in KILLS:
             wait_for(lambda answered=answered: len(fleet.answers) >= answered, f"{answered} answers", timeout_s=120)
             stack.kill(name)

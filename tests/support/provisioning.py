@@ -16,12 +16,12 @@ from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connection
 
-from devices.models import Device
+from devices.models import Device, DeviceAttribute, DeviceCredentials
 from devices.services import device_create
 from profiles.choices import Strategy
 from profiles.models import DeviceProfile, ProvisioningKey
 from profiles.services import profile_create
-from provisioning.choices import Transport
+from provisioning.choices import ProvisionStatus, Reason, Transport
 from provisioning.group_commit import GroupCommit
 from provisioning.messages import Origin, ProvisionOutcome, ProvisionRequest
 from provisioning.services import provision_batch
@@ -129,3 +129,12 @@ def command(name: str, *arguments: str, **options: Any) -> str:
     out = io.StringIO()
     call_command(name, *arguments, stdout=out, **options)
     return out.getvalue()
+
+
+def assert_refused(outcome: ProvisionOutcome, status: ProvisionStatus, reason: Reason, *, devices: int = 0) -> None:
+    """Assert that a request was refused and nothing was stored; `devices` were there before, pre-provisioned."""
+    assert (outcome.status, outcome.reason) == (status, reason)
+    assert (outcome.device_id, outcome.device_name, outcome.credentials) == (None, "", None)
+    assert Device.objects.count() == DeviceCredentials.objects.count() == devices
+    assert not Device.objects.exclude(provisioned_at=None).exists()
+    assert not DeviceAttribute.objects.exists()

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.postgres import own_postgres
 from tests.support.processes import Server, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,3 +186,11 @@ def _command(pid: int) -> bytes:
 def _send(pid: int, sig: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, sig)
+
+
+@contextlib.contextmanager
+def stack_on(engine: str, folder: Path, *processes: str) -> Iterator[Stack]:
+    """Run a Stack on the database `engine`: "sqlite", or "postgres" for a PostgreSQL of its own."""
+    with contextlib.ExitStack() as cleanup:
+        settings = {} if engine == "sqlite" else {"DATABASE_URL": cleanup.enter_context(own_postgres()).url("firstlight")}
+        yield cleanup.enter_context(Stack(folder, *processes, **settings))
