@@ -142,7 +142,7 @@ def test_stopping_bridge_finishes_what_it_has_and_is_gone_in_time(site: MakeSite
 def test_error_in_a_callback_costs_a_connection_and_not_the_bridge(site: MakeSite, caplog: pytest.LogCaptureFixture):
     here = site()
 
-    def handle(body: bytes, *_: object) -> "Future[Reply]":
+    def handle(body: bytes, *_: object, **__: object) -> "Future[Reply]":
         reply: Future[Reply] = Future()
         reply.set_result(Reply(ReplyKind.SUCCESS, b"served", JSON, "id"))
         return reply
