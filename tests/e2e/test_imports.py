@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.imports import write_list
+from tests.support.postgres import Postgres
 from tests.support.processes import wait_for
-from tests.support.stack import ROOT, Stack, stack_on
+from tests.support.stack import ROOT, Stack
 
 ROWS = 60_000
 MAKE_TOKEN = """
@@ -22,8 +23,18 @@ user.user_permissions.set(Permission.objects.filter(content_type__app_label="dev
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def stack(request, tmp_path_factory):
-    with stack_on(request.param, tmp_path_factory.mktemp("imports"), "web", "tasks") as started:
+    folder = tmp_path_factory.mktemp("imports")
+    if request.param == "sqlite":
+        with Stack(folder, "web", "tasks") as started:
+            yield started
+        return
+    for parent in (folder, folder.parent, folder.parent.parent):
+        parent.chmod(0o755)
+    server = Postgres(folder / "postgres")
+    server.start()
+    with Stack(folder, "web", "tasks", DATABASE_URL=server.url("firstlight")) as started:
         yield started
+    server.stop()
 
 
 def token_of(stack: Stack) -> str:
