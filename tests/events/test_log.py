@@ -19,11 +19,9 @@ from events.models import Event, PruneMark, ReaderPosition
 from events.selectors import page_after
 from events.services import NewEvent, named_keys, record
 from events.tasks import prune_events
-from tests.support.environment import DATABASE
 
 pytestmark = pytest.mark.django_db(transaction=True, available_apps=["events"])  # so that no other table is emptied
 INSERT = "INSERT INTO events_event (created_at, kind, data) VALUES (now(), 'device.changed', %s::jsonb)"
-postgres_only = pytest.mark.skipif(DATABASE != "postgres", reason="SQLite has one writer")
 
 
 def written(*names, kind=Kind.DEVICE_CHANGED):
@@ -141,7 +139,7 @@ def test_position_of_nowhere_starts_from_a_snapshot(position):
     assert page_after(page.position).events == []
 
 
-@postgres_only
+@pytest.mark.postgres_only
 def test_writers_that_commit_out_of_order_are_all_read():
     reader = Reader()
     first, second = Writer(), Writer()
@@ -162,7 +160,7 @@ def test_writers_that_commit_out_of_order_are_all_read():
     second.close()
 
 
-@postgres_only
+@pytest.mark.postgres_only
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.sampled_from(["write", "write", "commit", "roll back", "read", "page"])), max_size=40
@@ -197,7 +195,7 @@ def test_any_interleaving_delivers_each_committed_event_once(steps):
     assert Counter(reader.names) == Counter(committed)
 
 
-@postgres_only
+@pytest.mark.postgres_only
 def test_open_transaction_delays_no_other_and_is_read_when_it_commits():
     reader = Reader()
     slow = Writer()
@@ -244,7 +242,7 @@ def _restore(rows):
     Event.objects.bulk_create(Event(**row) for row in rows)
 
 
-@postgres_only
+@pytest.mark.postgres_only
 def test_dump_of_a_server_with_higher_transaction_ids_is_not_taken_for_news():
     reader = Reader()
     with connection.cursor() as cursor:
@@ -294,7 +292,7 @@ def test_reader_absent_for_too_long_starts_from_a_snapshot():
     assert present.names == ["one", "two", "young"]
 
 
-@postgres_only
+@pytest.mark.postgres_only
 def test_pruning_stops_at_an_open_transaction():
     reader, slow = Reader(), Writer()
     slow.write("slow")
