@@ -50,6 +50,7 @@ def test_name_of_an_edited_device_taken_meanwhile_is_an_error_at_its_field(profi
 def test_name_of_an_edited_profile_taken_meanwhile_is_an_error_at_its_field(profile):
     url = reverse("admin:profiles_deviceprofile_change", args=(profile.pk,))
     typed = {"name": "taken", "strategy": "DISABLED", "min_token_length": 8, "retry_window_s": 0, "default_attributes": "[]"}
+    typed["max_gateway_children"] = DeviceProfile._meta.get_field("max_gateway_children").default
 
     assert told_at_its_field(client_of("Administrator").post(url, typed))
     assert DeviceProfile.objects.get(pk=profile.pk).name == "sensors"

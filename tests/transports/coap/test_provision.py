@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from tests.transports.coap.service import PROVISION, CoapService, Peer, request
+from tests.transports.coap.service import Peer, request
 from transports.codecs import provision_pb2 as wire
 
 
@@ -212,20 +212,3 @@ def test_name_requested_by_64_peers_at_once_goes_to_one(service, profile):
 
     assert sorted(statuses) == ["FAILURE"] * 63 + ["SUCCESS"]
     assert service.devices("wanted") == 1
-
-
-def test_too_many_guesses_answer_4_29_with_max_age():
-    service = CoapService(GUESSES_PER_SOURCE="2")
-    try:
-        service.prepare()
-        service.start()
-        with Peer(service) as peer:
-            guess = {"provisionDeviceKey": "nobody", "provisionDeviceSecret": "knows"}
-            answers = [peer.ask(request(guess, PROVISION, mid=mid)) for mid in range(1, 8)]
-    finally:
-        service.close()
-
-    assert answers[0].code == Code.BAD_REQUEST
-    limited = [answer for answer in answers if answer.code == Code.TOO_MANY_REQUESTS]
-    assert limited
-    assert all(0 < answer.opt.max_age <= 61 for answer in limited)
