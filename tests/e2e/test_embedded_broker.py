@@ -11,6 +11,7 @@ from tests.support.web import ROOT, create_profile
 DEVICES = 60
 # Each in a thread of its own: provisions, connects with what it was given, sends telemetry.
 SCRIPT = """
+import time
 import json, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from tb_device_mqtt import TBDeviceMqttClient
@@ -20,6 +21,9 @@ def live(number):
     reply = TBDeviceMqttClient.provision("127.0.0.1", key, secret, port=port, device_name=name)
     client = TBDeviceMqttClient("127.0.0.1", port, reply["credentialsValue"])
     client.connect()
+    give_up = time.monotonic() + 60
+    while not client.is_connected() and time.monotonic() < give_up:
+        time.sleep(0.01)  # the client drops what it sends before its CONNACK
     code = client.send_telemetry({"name": name}).get()
     client.disconnect()
     client.stop()
