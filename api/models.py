@@ -13,7 +13,7 @@ from core.ids import new_id
 class ApiToken(models.Model):
     """Lets one program in for one user, e.g. "Factory line 2", fl_9hTqZ0aB…, scopes `imports:write`.
 
-    The token itself is known only to whoever made it: `digest` is its SHA-256, and `prefix` its beginning, by which
+    The token itself is known only to its owner: `digest` is its SHA-256, and `prefix` its beginning, by which
     people recognise it. The secret part has 256 bits, so a fast hash is as good as a slow one.
     """
 
@@ -40,5 +40,5 @@ class ApiToken(models.Model):
         return self.expires_at <= now
 
     def allows(self, scope: Scope) -> bool:
-        """Return whether the token may be used for `scope`; `admin` stands for all of them."""
+        """Return whether the token may be used for `scope`; `admin` includes all of them."""
         return scope in self.scopes or Scope.ADMIN in self.scopes

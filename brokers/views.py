@@ -34,6 +34,7 @@ def broker_call(request: HttpRequest, broker_id: uuid.UUID, name: str) -> HttpRe
         log.warning("A broker's call is denied, database unavailable: %s", type(err).__name__)
         found = dialect.denied(Denial("Database unavailable."))
     except Exception:
+        # The outermost handler of a call: after a 5xx some brokers let the client in.
         log.exception("A broker's call is denied because of an error")
         found = dialect.denied(Denial("Internal error."))
     response = HttpResponse(found.body, status=found.status, content_type=found.content_type)

@@ -58,7 +58,7 @@ def logging_config(*, as_json: bool, level: str) -> dict[str, Any]:
             "celery": {"level": "WARNING"},
             "transitions": {"level": "WARNING"},
             "coap-server": {"level": "WARNING"},
-            # At WARNING, whoever sends nonsense fills the log.
+            # At WARNING, a client that sends nonsense would fill the log.
             "uvicorn": {"level": "ERROR"},
         },
     }

@@ -187,5 +187,5 @@ class _Reader:
 
 
 def _paired(text: str) -> str:
-    """Return `text` with each pair of surrogates, which two escapes made, as the character it stands for."""
+    """Return `text` with each pair of surrogates, which two escapes made, as one character."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

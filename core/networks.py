@@ -1,4 +1,4 @@
-"""What stands for an address when requests are counted by where they come from."""
+"""The network under which requests of an address are counted."""
 
 import ipaddress
 from functools import lru_cache

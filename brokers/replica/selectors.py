@@ -93,6 +93,7 @@ def changes(broker: Broker, cursor: str, wait_s: float) -> str:
         if changed or page.more or profiles.mark != mark or time.monotonic() >= deadline:
             break
         position = page.position
+        # In this thread: views.py lets only a few calls of a process wait, for seconds.
         time.sleep(POLL_INTERVAL_S)
     declared = profiles.lines if changed or profiles.mark != mark else []
     return "".join([*declared, *_changed_lines(broker, changed, profiles), lines.end(profiles.cursor(page.position))])

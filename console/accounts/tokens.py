@@ -18,7 +18,7 @@ from api.services import DEFAULT_DAYS, MAX_DAYS, token_create, token_revoke
 from console.admin_base import BoundedAdmin, log_changes
 from core.encryption import DecryptionFailed, decrypt, encrypt
 
-# Whoever manages users sees and revokes everybody's tokens.
+# With this permission a user sees and revokes the tokens of all users.
 MANAGE = "auth.change_user"
 _SESSION_KEY = "token_to_show"
 

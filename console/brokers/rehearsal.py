@@ -95,7 +95,7 @@ def _admitted(broker: Broker, made: _Made) -> PlayedDevice:
         if device.accepted or time.monotonic() > deadline:
             return device
         device.__exit__(None, None, None)
-        time.sleep(0.5)
+        time.sleep(0.5)  # a replica reads the log twice a second; another try earlier would only count as a wrong guess
 
 
 @contextmanager

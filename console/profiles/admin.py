@@ -27,10 +27,8 @@ from profiles.models import DeviceProfile, ProvisioningKey
 from profiles.services import profile_delete, profile_update
 from provisioning.choices import Transport
 
-EDITED = (
-    "name",
-    "description",
-    "strategy",
+GENERAL = ("name", "description", "strategy")
+PERMISSIONS = (
     "allow_access_token",
     "allow_mqtt_basic",
     "allow_x509",
@@ -42,8 +40,8 @@ EDITED = (
     "min_token_length",
     "retry_window_s",
     "topic_pattern",
-    "default_attributes",
 )
+EDITED = (*GENERAL, *PERMISSIONS, "default_attributes")
 
 
 class ProfileForm(RefusableForm):
@@ -75,25 +73,8 @@ class DeviceProfileAdmin(PageAdmin):
     list_filter = ("strategy",)
     search_fields = ("name", "description")
     fieldsets = (
-        (None, {"fields": ("name", "description", "strategy")}),
-        (
-            "Permissions",
-            {
-                "fields": (
-                    "allow_access_token",
-                    "allow_mqtt_basic",
-                    "allow_x509",
-                    "allow_own_credentials",
-                    "allow_gateways",
-                    "allow_gateway_children",
-                    "max_gateway_children",
-                    "name_pattern",
-                    "min_token_length",
-                    "retry_window_s",
-                    "topic_pattern",
-                )
-            },
-        ),
+        (None, {"fields": GENERAL}),
+        ("Permissions", {"fields": PERMISSIONS}),
         ("Default attributes", {"fields": ("default_attributes",)}),
     )
 

@@ -11,7 +11,6 @@ from tests.support.web import ROOT, create_profile
 DEVICES = 60
 # Each in a thread of its own: provisions, connects with what it was given, sends telemetry.
 SCRIPT = """
-import time
 import json, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from tb_device_mqtt import TBDeviceMqttClient

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 
 class Thermometer(BaseHTTPRequestHandler):
-    """What the gateway's request connector polls; the shared attribute that it is told of comes back as a request."""
+    """What the gateway's request connector polls; a shared attribute that it receives comes back as a request."""
 
     told: list[str]
 
