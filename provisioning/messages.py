@@ -11,13 +11,15 @@ from provisioning.choices import ProvisionStatus, Reason, Transport
 class Origin:
     """Where a request came from. `address` is "" if the transport does not know it.
 
-    `proven` means that a UDP source receives at its address; a TCP connection proves that by itself.
+    `proven` means that a UDP source receives at its address; a TCP connection proves that by itself. `certificate` is
+    the digest of the certificate whose key the device has proved to have, by its TLS connection.
     """
 
     transport: Transport
     address: str = ""
     request_id: str = ""
     proven: bool = False
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

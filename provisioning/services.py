@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from core.connections import retry_stale_connection
 from core.encryption import DecryptionFailed
+from devices.certificates import certificate_prove
 from devices.credentials import X509Certificate
+from devices.models import DeviceCredentials
 from profiles.choices import Strategy
 from profiles.models import ProvisioningKey
 from provisioning import rate_limits, rejected
@@ -86,6 +88,9 @@ def provision_batch(requests: Sequence[ProvisionRequest]) -> list[ProvisionOutco
 
 def _provision(requests: Sequence[ProvisionRequest], now: datetime) -> list[ProvisionOutcome]:
     """Return the outcomes of `requests`, each alone if they fail together. Raises Error if the database is unavailable."""
+    if len(requests) > 1 and any(request.origin.certificate for request in requests):
+        # A proof takes a certificate from other devices, which the ledger of a batch does not know.
+        return _one_at_a_time(requests, now)
     try:
         batch, outcomes = _commit(requests, now)
     except Exception as err:
@@ -163,7 +168,21 @@ def _decide_and_write(batch: _Batch, *, reading: bool) -> list[ProvisionOutcome]
             if (key := batch.keys.get(request.key)) and outcome.reason not in rate_limits.GUESSES
         ]
         write_ledger(ledger, attempts)
+        for request, outcome in zip(batch.requests, outcomes, strict=True):
+            _note_proof(request, outcome)
     return outcomes
+
+
+def _note_proof(request: ProvisionRequest, outcome: ProvisionOutcome) -> None:
+    """Make a certificate the device's own if it provisions on a TLS connection with that certificate.
+
+    Source: docs/protocol.md, *Response*, Certificates.
+    """
+    proven = request.origin.certificate
+    if proven and outcome.device_id and outcome.credentials and outcome.credentials.credentials_id == proven:
+        claimed = DeviceCredentials.objects.filter(pk=outcome.device_id, certificate_claim=proven).first()
+        if claimed:
+            certificate_prove(credentials=claimed)
 
 
 def _decided(checked: Checked, ledger: Ledger) -> ProvisionOutcome:

@@ -66,13 +66,15 @@ def handle(
     idempotency_key: str | None = None,
     size: ReplySize | None = None,
     proven: bool = False,
+    certificate: str = "",
 ) -> "Future[Reply]":
     """Return a future of the reply to the request in `body`, of any size where `size` is None. The future never fails.
 
-    `proven`: a UDP source has proved that it receives at `address`.
+    `proven`: a UDP source has proved that it receives at `address`. `certificate`: the digest of the certificate whose key
+    the device has proved to have, by its TLS connection.
     """
     received = time.perf_counter()
-    origin = Origin(transport, address, secrets.token_hex(8), proven)
+    origin = Origin(transport, address, secrets.token_hex(8), proven, certificate)
     answer: Future[Reply] = Future()
     # Running, so that a caller who stops waiting cannot cancel what is answered later.
     answer.set_running_or_notify_cancel()

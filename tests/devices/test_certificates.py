@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -17,7 +18,8 @@ from devices.models import Device, DeviceCredentials
 from devices.services import device_create
 from events.choices import Kind
 from events.models import Event
-from provisioning.choices import ProvisionStatus, Reason
+from provisioning.choices import ProvisionStatus, Reason, Transport
+from provisioning.messages import Origin
 from provisioning.services import provision_batch
 from tests.support.provisioning import ask, certificate, certificate_text, checking, creating, provision
 
@@ -25,6 +27,8 @@ pytestmark = pytest.mark.django_db
 
 DER = certificate()[1]
 CERTIFICATE = X509Certificate(certificate_text())
+OVER_TLS = Origin(Transport.MQTT, certificate=CERTIFICATE.credentials_id)
+OVER_TLS_WITH_ANOTHER = Origin(Transport.MQTT, certificate=X509Certificate(certificate_text("another")).credentials_id)
 
 
 @pytest.fixture
@@ -74,6 +78,34 @@ def test_only_claim_needs_no_client_id_and_is_proven_by_the_first_connection(key
 
     assert provision(ask(key, "b", credentials=CERTIFICATE)).reason == Reason.CREDENTIALS_TAKEN
     assert connected() == "a"
+
+
+def test_provisioning_over_tls_with_the_certificate_proves_it_in_the_order_of_the_batch(key):
+    origins = {
+        "thief": Origin(Transport.HTTP),
+        "thief over TLS": OVER_TLS_WITH_ANOTHER,
+        "owner": OVER_TLS,
+        "late": Origin(Transport.HTTP),
+        "late over TLS": OVER_TLS,
+    }
+    named = [ask(key, name, credentials=CERTIFICATE, origin=origin) for name, origin in origins.items()]
+
+    outcomes = provision_batch(named)
+
+    assert [outcome.reason for outcome in outcomes] == [Reason.CREATED] * 3 + [Reason.CREDENTIALS_TAKEN] * 2
+    kinds = dict(DeviceCredentials.objects.values_list("device__name", "type"))
+    assert kinds == {"owner": "X509_CERTIFICATE", "thief": "ACCESS_TOKEN", "thief over TLS": "ACCESS_TOKEN"}
+    assert connected() == "owner"
+
+
+def test_repeated_request_over_tls_proves_what_the_first_one_named(key):
+    first = ask(key, "owner", credentials=CERTIFICATE, idempotency_key="0123456789abcdef")
+    named_by(key, "thief")
+
+    for origin in (first.origin, OVER_TLS, OVER_TLS):
+        assert provision(replace(first, origin=origin)).credentials == CERTIFICATE
+
+    assert connected() == "owner"
 
 
 def test_blocked_device_proves_nothing(key):

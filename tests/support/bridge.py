@@ -19,7 +19,9 @@ class HeldRequests:
     def __init__(self) -> None:
         self.requests: list[tuple[bytes, Future[Reply]]] = []
 
-    def __call__(self, body: bytes, transport: Transport, address: str, *, size: ReplySize) -> "Future[Reply]":
+    def __call__(
+        self, body: bytes, transport: Transport, address: str, *, size: ReplySize, certificate: str = ""
+    ) -> "Future[Reply]":
         assert (transport, address) == (Transport.MQTT, "")
         self.requests.append((body, Future()))
         return self.requests[-1][1]

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from transports.mqtt.bridge.inflight import InflightRequest
 from transports.mqtt.bridge.messages import Answer, Message
 from transports.mqtt.broker_address import BrokerAddress
-from transports.mqtt.client_ids import MAX_PACKET_PROPERTY
+from transports.mqtt.client_ids import CERTIFICATE_PROPERTY, MAX_PACKET_PROPERTY
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
@@ -229,6 +229,7 @@ class BrokerConnection:
         except UnicodeDecodeError:
             topic = ""
         properties = received.properties
+        user_properties = dict(getattr(properties, "UserProperty", ()))
         message = Message(
             topic,
             bytes(received.payload),
@@ -236,7 +237,8 @@ class BrokerConnection:
             repeated=bool(received.dup),
             response_topic=getattr(properties, "ResponseTopic", ""),
             correlation=getattr(properties, "CorrelationData", None),
-            max_packet=_max_packet(getattr(properties, "UserProperty", ())),
+            max_packet=_max_packet(user_properties.get(MAX_PACKET_PROPERTY, "")),
+            certificate=user_properties.get(CERTIFICATE_PROPERTY, ""),
         )
         self._listener.arrived(message, received.mid if received.qos else 0)
 
@@ -276,9 +278,8 @@ class BrokerConnection:
         self.ready = False
 
 
-def _max_packet(user_properties: Iterable[tuple[str, str]]) -> int:
+def _max_packet(value: str) -> int:
     """Return the limit that the embedded broker gives for its client; from other brokers the value is the device's own."""
-    value = dict(user_properties).get(MAX_PACKET_PROPERTY, "")
     return int(value) if value.isdecimal() and len(value) <= 10 else 0
 
 

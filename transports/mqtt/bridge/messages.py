@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last three fields are MQTT 5's."""
+    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last four fields are MQTT 5's."""
 
     topic: str
     body: bytes = field(repr=False)
@@ -16,6 +16,8 @@ class Message:
     correlation: bytes | None = field(default=None, repr=False)
     # The largest packet that the device accepts, where the embedded broker says so; 0 is any.
     max_packet: int = 0
+    # The certificate of the device's TLS connection, as the embedded broker signs it.
+    certificate: str = field(default="", repr=False)
 
     def fingerprint(self) -> bytes:
         """Return a digest that identifies this message."""

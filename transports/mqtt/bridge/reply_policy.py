@@ -11,13 +11,15 @@ from transports.mqtt.bridge import probe_messages
 from transports.mqtt.bridge.messages import Answer, Message
 from transports.mqtt.bridge.packet_size import reply_size
 from transports.mqtt.bridge.topics import Topics
-from transports.mqtt.client_ids import address_of
+from transports.mqtt.client_ids import address_of, proven_certificate
 
 
 class Handle(Protocol):
     """transports.handler.handle is one."""
 
-    def __call__(self, body: bytes, transport: Transport, address: str, *, size: ReplySize) -> "Future[Reply]": ...
+    def __call__(
+        self, body: bytes, transport: Transport, address: str, *, size: ReplySize, certificate: str = ""
+    ) -> "Future[Reply]": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class ReplyPolicy:
             return self.handle(message.body, Transport.MQTT, "", size=reply_size(topic, message.correlation, 0))
         # The embedded broker delivers it on the topic that all devices share.
         size = reply_size(self.topics.shared_response or topic, message.correlation, message.max_packet)
-        return self.handle(message.body, Transport.MQTT, address_of(self.topics.client_of(message.topic)), size=size)
+        client_id = self.topics.client_of(message.topic)
+        certificate = proven_certificate(client_id, message.certificate) if message.certificate else ""
+        return self.handle(message.body, Transport.MQTT, address_of(client_id), size=size, certificate=certificate)
 
 
 def to_answer(reply: Reply, message: Message, topic: str) -> Answer | None:

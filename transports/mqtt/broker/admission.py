@@ -90,5 +90,10 @@ def _bridge(connect: Connect, state: BrokerState) -> BridgeClient:
 
 
 def _provisioning(connect: Connect, state: BrokerState) -> ProvisioningClient:
-    max_packet = connect.properties.maximum_packet_size
-    return ProvisioningClient(state, name=connect.client_id, address=connect.address, max_packet=max_packet)
+    return ProvisioningClient(
+        state,
+        name=connect.client_id,
+        address=connect.address,
+        max_packet=connect.properties.maximum_packet_size,
+        certificate=connect.certificate,
+    )

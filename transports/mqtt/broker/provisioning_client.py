@@ -4,6 +4,7 @@ import secrets
 
 from django.conf import settings
 
+from devices.credentials import certificate_id
 from transports.mqtt.broker import mqtt5
 from transports.mqtt.broker.broker_state import BrokerState
 from transports.mqtt.broker.clients import (
@@ -15,7 +16,7 @@ from transports.mqtt.broker.clients import (
     Subscriptions,
 )
 from transports.mqtt.broker.requests import Request
-from transports.mqtt.client_ids import MAX_PACKET_PROPERTY, joined_client_id
+from transports.mqtt.client_ids import CERTIFICATE_PROPERTY, MAX_PACKET_PROPERTY, joined_client_id, signed_certificate
 from transports.mqtt.topics import REQUEST, RESPONSE
 
 # Requests of one client that may wait for an answer at once.
@@ -24,10 +25,14 @@ MAX_FILTERS = 8
 
 
 class ProvisioningClient(Client):
-    """It hears the answers to its own requests and nothing else, subscribed or not."""
+    """It hears the answers to its own requests and nothing else, subscribed or not.
 
-    def __init__(self, state: BrokerState, *, name: str, address: str, max_packet: int) -> None:
+    `certificate` is that of its TLS connection in DER form, empty without one.
+    """
+
+    def __init__(self, state: BrokerState, *, name: str, address: str, max_packet: int, certificate: bytes = b"") -> None:
         self._state, self._address = state, address
+        self._certificate = certificate_id(certificate) if certificate else ""
         # The bridge leaves out what would make a reply too large.
         limited = max_packet != mqtt5.NONE.maximum_packet_size
         self._request_properties = mqtt5.user_property(MAX_PACKET_PROPERTY, str(max_packet)) if limited else b""
@@ -57,9 +62,15 @@ class ProvisioningClient(Client):
         if self._waiting >= MAX_WAITING:
             raise Disconnected(mqtt5.QUOTA_EXCEEDED, "too many requests without waiting for their answers")
         self._own_topic = self._own_request_topics.get(message.topic, self._own_topic)
-        topic = self._state.request_topic.topic(joined_client_id(self.key, self._address, self._noted(message.properties)))
+        client_id = joined_client_id(self.key, self._address, self._noted(message.properties))
+        request = Request(
+            self._state.request_topic.topic(client_id),
+            message.body,
+            lambda: self._done(message),
+            self._request_properties + self._proof(client_id),
+        )
         self._waiting += 1
-        if not self._state.requests.offer(Request(topic, message.body, lambda: self._done(message), self._request_properties)):
+        if not self._state.requests.offer(request):
             raise Disconnected(mqtt5.QUOTA_EXCEEDED, "no room for another request")
 
     def subscribe(self, topic_filter: str, qos: int) -> int:
@@ -91,6 +102,12 @@ class ProvisioningClient(Client):
         self._counted += 1
         self._reply_to[str(self._counted)] = properties
         return str(self._counted)
+
+    def _proof(self, client_id: str) -> bytes:
+        """Return the property that says which certificate the client has proved to have."""
+        if not self._certificate:
+            return b""
+        return mqtt5.user_property(CERTIFICATE_PROPERTY, signed_certificate(client_id, self._certificate))
 
     def _done(self, message: PublishedMessage) -> None:
         self._waiting -= 1

@@ -145,7 +145,7 @@ def test_reply_that_the_broker_refuses_is_logged_once(
 def test_error_in_the_handler_is_answered_and_the_next_request_is_served(channel: ReplyChannel, caplog: pytest.LogCaptureFixture):
     core = HeldRequests()
 
-    def handle(body: bytes, transport: Transport, address: str, *, size: ReplySize) -> "Future[Reply]":
+    def handle(body: bytes, transport: Transport, address: str, *, size: ReplySize, certificate: str = "") -> "Future[Reply]":
         if body == b"secret-bomb":
             raise RuntimeError("boom")
         return core(body, transport, address, size=size)
