@@ -18,6 +18,7 @@ from unfold.decorators import display
 from console.admin_base import ReadOnlyAdmin, attempt_service, log_changes
 from console.admin_dates import SpannedDatesAdmin
 from console.attempts.fixes import apply_fix, fix_for, with_fix_state
+from console.templatetags.device_names import marked_name
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.models import ProvisionAttempt, RejectedRequest
 
@@ -30,7 +31,7 @@ OUTCOME_COLOURS = {
 
 @admin.register(ProvisionAttempt)
 class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
-    list_display = ("created_at", "outcome_label", "why", "device_name", "profile", "key_label", "origin")
+    list_display = ("created_at", "outcome_label", "why", "name_shown", "profile", "key_label", "origin")
     list_filter = ("outcome", "transport", "reason", "profile", "created_at")
     date_hierarchy = "created_at"
     search_fields = ("device_name", "address", "request_id")
@@ -40,7 +41,7 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
         "outcome_label",
         "why",
         "detail",
-        "device_name",
+        "name_shown",
         "device",
         "profile",
         "key_label",
@@ -54,7 +55,7 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Return the columns; the fix column depends on the permissions of the user."""
-        before = self.list_display.index("device_name") + 1
+        before = self.list_display.index("name_shown") + 1
         return [*self.list_display[:before], _fix_column(request), *self.list_display[before:]]
 
     def get_fields(self, request: HttpRequest, obj: ProvisionAttempt | None = None) -> list[Any]:
@@ -89,6 +90,10 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
     @display(description="reason", ordering="reason")
     def why(self, attempt: ProvisionAttempt) -> str:
         return attempt.detail or Reason(attempt.reason).label
+
+    @display(description="device name", ordering="device_name")
+    def name_shown(self, attempt: ProvisionAttempt) -> str:
+        return marked_name(attempt.device_name) or "–"
 
     @display(description="from", ordering="transport")
     def origin(self, attempt: ProvisionAttempt) -> str:

@@ -18,6 +18,7 @@ from console.admin_base import PageAdmin, RefusableForm, attempt_service, log_ch
 from console.devices import actions
 from console.devices.page import REVEAL, STATE_COLOURS, device_context, parts
 from console.devices.shared_attributes import SharedAttributeForm
+from console.templatetags.device_names import marked_name
 from devices.credentials import mqtt_basic_id, username_id
 from devices.models import Device, DeviceCredentials
 from devices.selectors import STATES, state_of
@@ -62,7 +63,7 @@ class DeviceForm(RefusableForm):
 @admin.register(Device)
 class DeviceAdmin(PageAdmin):
     form = DeviceForm
-    list_display = ("name", "label", "profile", "state", "gateway", "provisioned_at", "last_seen_at")
+    list_display = ("name_shown", "label", "profile", "state", "gateway", "provisioned_at", "last_seen_at")
     list_filter = (
         StateFilter,
         "profile",
@@ -75,6 +76,10 @@ class DeviceAdmin(PageAdmin):
     search_fields = ("name", "label")
     search_help_text = "Part of a name or label, or a complete id, access token, MQTT client id or user name."
     fieldsets = ((None, {"fields": EDITED}),)
+
+    @display(description="name", ordering="name")
+    def name_shown(self, device: Device) -> str:
+        return marked_name(device.name)
 
     @display(description="state", label=STATE_COLOURS)
     def state(self, device: Device) -> str:

@@ -206,3 +206,13 @@ def test_draft_shows_its_values_to_its_uploader_and_to_readers_of_secrets(client
     for name in ("setup", "columns"):
         assert other.get(step(name, job)).status_code == 403
     assert other.get(reverse("admin:imports_importjob_changelist")).status_code == 200
+
+
+@pytest.mark.parametrize(("name", "marked"), [("DHT11-1", False), ("DHT1\u0456-1", True)])
+def test_name_that_misleads_the_eye_is_marked_before_it_is_imported(client, name, marked):
+    job = dry_run(client, f"NAME,TOKEN\n{name},token-of-an-import".encode(), make_profile())
+
+    text = client.get(reverse(PAGE, args=(job.pk,))).content.decode()
+
+    assert f"Creates &#x27;{name}&#x27;" in text
+    assert ("misleading name" in text) == marked
