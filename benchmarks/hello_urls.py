@@ -3,6 +3,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from config.urls import urlpatterns as product
+
 
 class HelloView(APIView):
     """POST /api/v1/provision: answers without looking."""
@@ -15,4 +17,5 @@ class HelloView(APIView):
         return Response({"status": "SUCCESS"})
 
 
-urlpatterns = [path("api/v1/provision", HelloView.as_view())]
+# The server looks up the paths of the uploads.
+urlpatterns = [path("api/v1/provision", HelloView.as_view()), *product]

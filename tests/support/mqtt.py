@@ -148,6 +148,14 @@ def subscribed(one: paho.Client, topic: str, qos: int = 0) -> int:
     return codes[0]
 
 
+def unsubscribed(one: paho.Client, topic: str) -> None:
+    """Unsubscribe, and wait until the broker has acknowledged it."""
+    done: list[int] = []
+    one.on_unsubscribe = lambda _client, _userdata, mid, _reasons, _properties: done.append(mid)
+    one.unsubscribe(topic)
+    wait_for(lambda: done, "UNSUBACK")
+
+
 class EchoBridge:
     """A bridge that answers each request with what `answer` makes of it. With `hold`, it takes requests and says nothing."""
 

@@ -8,7 +8,16 @@ from paho.mqtt.properties import Properties
 from tests.deploy.mosquitto_plugin.conftest import MakeBroker
 from tests.support.broker_feed import SECRET, FeedDevice, FeedServer
 from tests.support.mosquitto_plugin import PluginMosquitto
-from tests.support.mqtt import CONNACK_ACCEPTED, BareSocket, connect_packet, connected, gone, publish_packet, subscribed
+from tests.support.mqtt import (
+    CONNACK_ACCEPTED,
+    BareSocket,
+    connect_packet,
+    connected,
+    gone,
+    publish_packet,
+    subscribed,
+    unsubscribed,
+)
 from tests.support.processes import wait_for
 
 DEVICE = FeedDevice("kitchen/1", token="token-1")
@@ -92,7 +101,7 @@ def test_the_operator_reaches_one_device_and_only_where_it_listens(broker: Plugi
     wait_for(lambda: len(device.got) == 2 and other.got, "the messages")
     assert device.got == [("v1/devices/me/attributes", b"for one"), ("v1/devices/me/rpc/request/7", b"call")]
     assert other.got == [("v1/devices/me/attributes", b"for the other")]
-    device.unsubscribe("v1/devices/me/attributes")
+    unsubscribed(device, "v1/devices/me/attributes")
     bridge.publish(f"{OUTBOX}/down/attributes", b"too late", qos=1)
     bridge.publish(f"{OUTBOX}/down/rpc/request/8", b"last", qos=1)
     wait_for(lambda: ("v1/devices/me/rpc/request/8", b"last") in device.got, "the last message")
