@@ -1,29 +1,25 @@
 """Who may connect, for a broker's replica: all, and what has changed."""
 
 import hashlib
-import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import QuerySet
 
 from brokers.models import Broker
-from brokers.replica import lines
+from brokers.replica import kept, lines
 from brokers.replica.digests import CredentialsDigest, DigestKey
-from brokers.replica.kept import digests_of, drop_after
+from devices.credentials import from_stored
 from devices.models import DeviceCredentials
 from events.choices import Kind
 from events.selectors import page_after
 from profiles.models import DeviceProfile
 
-# Device, its name, whether it is a gateway, its profile, when its credentials were changed.
-Row = tuple[uuid.UUID, str, bool, uuid.UUID, datetime]
 # The plugin numbers profiles with 16 bits.
 MAX_PROFILES = 65_535
-CHUNK = 2_000
-POLL_INTERVAL_S = 0.5
+CHUNK = 5_000
 # After each of these, a device's line may be another.
 CHANGES = frozenset(
     {
@@ -62,65 +58,87 @@ class Profiles:
         return f"{self.mark}~{position}"
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has changed since a cursor: an answer, the cursor to go on from, and whether anything has."""
+
+    text: str
+    cursor: str
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A device that may connect, as the feed has it. `at`: when its credentials were changed."""
+
+    id: uuid.UUID
+    name: str
+    gateway: bool
+    profile_id: uuid.UUID
+    at: datetime
+    digest: CredentialsDigest
+
+
 def snapshot(broker: Broker) -> Iterator[str]:
     """Yield the lines of all devices that may connect, some thousand at a time.
 
     What changes while they are read is among the changes after the snapshot's cursor, which is taken before.
     """
     key = DigestKey.of(broker.secret)
+    mark = key.mark
     profiles = Profiles.read()
     cursor = profiles.cursor(page_after("").position)
     yield lines.header(cursor, _admitted().count()) + "".join(profiles.lines)
-    last = uuid.UUID(int=0)
-    while rows := list(_rows(_admitted().filter(device_id__gt=last).order_by("device_id")[:CHUNK])):
-        digests = digests_of(broker, key, [(row[0], row[4]) for row in rows], after=last)
-        yield "".join(_lines(rows, digests, profiles))
-        last = rows[-1][0]
-    drop_after(broker, last)
+    for part in kept.ranges(CHUNK):
+        text, missing = kept.kept_lines(broker, mark, part, profiles.numbers)
+        devices = _read(key, missing)
+        kept.keep(broker, mark, part, {device.id: (device.digest, device.at) for device in devices})
+        if devices or text:
+            yield "".join([text, *_lines(devices, profiles)])
     yield lines.end(cursor)
 
 
-def changes(broker: Broker, cursor: str, wait_s: float) -> str:
-    """Return the lines of what has changed since `cursor`, after `wait_s` seconds at the latest. Raises UnknownCursor."""
+def changes(broker: Broker, cursor: str) -> Changes:
+    """Return what has changed since `cursor`. Raises UnknownCursor."""
     mark, _, position = cursor.partition("~")
-    deadline = time.monotonic() + wait_s
-    while True:
-        page = page_after(position, kinds=CHANGES)
-        if page.missed:
-            raise UnknownCursor
-        profiles = Profiles.read()
-        changed = list(dict.fromkeys(event.device_id for event in page.events if event.device_id))
-        if changed or page.more or profiles.mark != mark or time.monotonic() >= deadline:
-            break
-        position = page.position
-        # In this thread: views.py lets only a few calls of a process wait, for seconds.
-        time.sleep(POLL_INTERVAL_S)
-    declared = profiles.lines if changed or profiles.mark != mark else []
-    return "".join([*declared, *_changed_lines(broker, changed, profiles), lines.end(profiles.cursor(page.position))])
+    page = page_after(position, kinds=CHANGES)
+    if page.missed:
+        raise UnknownCursor
+    profiles = Profiles.read()
+    changed = list(dict.fromkeys(event.device_id for event in page.events if event.device_id))
+    found = bool(changed) or profiles.mark != mark
+    declared = profiles.lines if found else []
+    reached = profiles.cursor(page.position)
+    text = "".join([*declared, *_changed_lines(broker, changed, profiles), lines.end(reached)])
+    return Changes(text, reached, found=found or page.more)
 
 
 def _changed_lines(broker: Broker, device_ids: list[uuid.UUID], profiles: Profiles) -> list[str]:
     if not device_ids:
         return []
-    key = DigestKey.of(broker.secret)
-    rows = list(_rows(_admitted().filter(device_id__in=device_ids)))
     # Not kept: the next snapshot is the time for that, and a device that has just provisioned should not wait for a write.
-    credentials = DeviceCredentials.objects.filter(device_id__in=[row[0] for row in rows])
-    digests = {row.device_id: key.digest_of(row.device_id, row.unpacked()) for row in credentials}
-    gone = set(device_ids) - set(digests)
-    return [*_lines(rows, digests, profiles), *map(lines.removed, sorted(gone))]
+    devices = _read(DigestKey.of(broker.secret), device_ids)
+    gone = set(device_ids) - {device.id for device in devices}
+    return [*_lines(devices, profiles), *map(lines.removed, sorted(gone))]
 
 
 def _admitted() -> QuerySet[DeviceCredentials]:
     return DeviceCredentials.objects.filter(device__blocked=False)
 
 
-def _rows(credentials: QuerySet[DeviceCredentials]) -> QuerySet[DeviceCredentials, Row]:
-    return credentials.values_list("device_id", "device__name", "device__gateway", "device__profile_id", "updated_at")
+def _read(key: DigestKey, device_ids: Collection[uuid.UUID]) -> list[_Admitted]:
+    """Return those of `device_ids` that may connect. Decrypts their credentials."""
+    if not device_ids:
+        return []
+    columns = ("device_id", "device__name", "device__gateway", "device__profile_id", "updated_at", "type", "value")
+    rows = _admitted().filter(device_id__in=device_ids).values_list(*columns)
+    return [
+        _Admitted(device_id, name, gateway, profile_id, at, key.digest_of(device_id, from_stored(kind, value)))
+        for device_id, name, gateway, profile_id, at, kind, value in rows
+    ]
 
 
-def _lines(rows: Iterable[Row], digests: dict[uuid.UUID, CredentialsDigest], profiles: Profiles) -> Iterator[str]:
-    for device_id, name, gateway, profile_id, _ in rows:
-        if digest := digests.get(device_id):
-            number = profiles.numbers.get(profile_id, 0)
-            yield lines.device(device_id, digest, name=name, gateway=gateway, profile_number=number)
+def _lines(devices: Iterable[_Admitted], profiles: Profiles) -> Iterator[str]:
+    for device in devices:
+        number = profiles.numbers.get(device.profile_id, 0)
+        yield lines.device(device.id, device.digest, name=device.name, gateway=device.gateway, profile_number=number)

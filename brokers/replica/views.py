@@ -1,6 +1,5 @@
 """The requests of the Mosquitto plugin. deploy/mosquitto/plugin/FEED.md has the contract."""
 
-import threading
 import uuid
 from collections.abc import Callable
 from functools import wraps
@@ -16,14 +15,13 @@ from brokers.models import Broker
 from brokers.records import note_asked
 from brokers.replica import selectors
 from brokers.replica.services import devices_seen
+from brokers.replica.waits import Result, waits
 from brokers.views import broker_with_secret
+from core.deferred import respond_later
 
 TEXT = "text/plain; charset=utf-8"
-# A server that is to stop waits for its requests, so none is held for long; and each takes a thread. A plugin whose
-# request finds no free place is answered at once, and asks again after half a second.
+# A server that is to stop waits for its requests, so none is held for long.
 MAX_WAIT_S = 4.0
-MAX_WAITING = 2
-_places = threading.BoundedSemaphore(MAX_WAITING)
 MAX_SEEN = 1_000
 
 View = Callable[[HttpRequest, Broker], HttpResponseBase]
@@ -65,15 +63,13 @@ def events(request: HttpRequest, broker: Broker) -> HttpResponseBase:
         wait_s = min(max(float(request.GET.get("wait", "0")), 0.0), MAX_WAIT_S)
     except ValueError:
         return _status(HTTPStatus.BAD_REQUEST)
-    has_place = _places.acquire(blocking=False)
     try:
-        found = selectors.changes(broker, request.GET.get("cursor", ""), wait_s if has_place else 0.0)
+        found = selectors.changes(broker, request.GET.get("cursor", ""))
     except selectors.UnknownCursor:
         return _status(HTTPStatus.CONFLICT)
-    finally:
-        if has_place:
-            _places.release()
-    return HttpResponse(found, content_type=TEXT)
+    if found.found or not wait_s:
+        return _text(found)
+    return respond_later(request, waits.wait(broker, found, wait_s), _answer)
 
 
 @_of_plugin("POST")
@@ -87,6 +83,14 @@ def seen(request: HttpRequest, _broker: Broker) -> HttpResponseBase:
         return _status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     devices_seen(device_ids)
     return _status(HTTPStatus.NO_CONTENT)
+
+
+def _answer(result: Result) -> HttpResponse:
+    return _status(result) if isinstance(result, HTTPStatus) else _text(result)
+
+
+def _text(found: selectors.Changes) -> HttpResponse:
+    return HttpResponse(found.text, content_type=TEXT)
 
 
 def _status(status: HTTPStatus) -> HttpResponse:

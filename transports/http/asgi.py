@@ -9,10 +9,10 @@ from typing import IO, Any
 
 from django.core.handlers.wsgi import WSGIHandler
 
+from core.deferred import Deferred
 from provisioning.errors import Unavailable
 from transports.codecs import JSON
 from transports.database_threads import Threads
-from transports.http.deferred import Deferred
 from transports.http.request_body import ClientGone, Receive, Refused, read_body, read_upload
 from transports.http.wsgi_call import Headers, Response, call, encode_headers, make_environ
 

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.deferred import respond_later
 from devices.authentication import AuthenticationFailed, PresentedToken
 from devices.models import Device
 from provisioning.choices import Transport
@@ -24,7 +25,6 @@ from transports.errors import BodyTooLarge
 from transports.handler import Reply, ReplyKind, handle, limited, too_large, unavailable
 from transports.http.addresses import client_address
 from transports.http.body import read_body
-from transports.http.deferred import respond_later
 from transports.http.long_poll import DEFAULT_S, MAX_S, itself, long_polls
 
 STATUS = {

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from django.core.handlers.wsgi import WSGIHandler
 
-from transports.http.deferred import ACCEPTED, Deferred
+from core.deferred import ACCEPTED, Deferred
 
 # A response up to this size is handed over whole. A longer one needs its thread for as long as the client reads it.
 WHOLE_BYTES = 1024 * 1024

@@ -4,11 +4,13 @@ import uuid
 
 import pytest
 from django.db import transaction
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from brokers.models import Broker, ReplicaDigest
-from brokers.replica import kept, selectors
+from brokers.replica import selectors, views, waits
+from brokers.replica.views import events
 from brokers.services import broker_create, broker_rotate_secret
+from core.deferred import ACCEPTED, Deferred
 from devices.credentials import AccessToken, MqttBasic
 from devices.models import Device
 from devices.services import device_create
@@ -33,7 +35,7 @@ def profile() -> DeviceProfile:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr(selectors, "POLL_INTERVAL_S", 0.01)
+    monkeypatch.setattr(waits, "POLL_INTERVAL_S", 0.01)
 
 
 def ask(broker: Broker, path: str, *, secret: str = SECRET, method: str = "get", **parameters):
@@ -90,10 +92,10 @@ def test_a_second_snapshot_decrypts_only_what_has_changed(broker, profile, monke
     devices = [device_create(name=f"d{n}", profile=profile, credentials=AccessToken(f"token-{n:04}")) for n in range(5)]
     first = snapshot(broker)
     made: list[uuid.UUID] = []
-    make = kept._make
-    monkeypatch.setattr(kept, "_make", lambda key, ids: made.extend(ids) or make(key, ids))
+    read = selectors._read
+    monkeypatch.setattr(selectors, "_read", lambda key, ids: made.extend(ids) or read(key, ids))
 
-    assert snapshot(broker)[2:-1] == first[2:-1]
+    assert sorted(snapshot(broker)[2:-1]) == sorted(first[2:-1])
     assert made == []
     devices[1].credentials.set(AccessToken("another-token"))
     devices[1].credentials.save()
@@ -139,12 +141,80 @@ def test_a_changed_profile_is_declared_again(broker, profile):
     assert cursor_of(lines) != cursor
 
 
-def test_what_happens_while_waiting_is_answered_at_once(broker, profile, monkeypatch):
+def test_kept_lines_are_those_that_were_made(broker, profile, monkeypatch):
+    monkeypatch.setattr(selectors, "CHUNK", 2)
+    other = DeviceProfile.objects.create(name="Sensor B")
+    device_create(name="100% /+# ü\\n", profile=profile, credentials=AccessToken("token-0001"))
+    device_create(name="gateway", profile=other, gateway=True, credentials=MqttBasic("c", "u", "password-1"))
+    device_create(name="open", profile=profile, credentials=MqttBasic("c2", "", ""))
+    odd = device_create(name="odd", profile=other, credentials=AccessToken("token-0002"))
+    # What clean() refuses, and a database may hold.
+    Device.objects.filter(pk=odd.pk).update(name="two\nlines\x7f")
+    made = snapshot(broker)
+
+    kept = snapshot(broker)
+
+    assert sorted(kept[1:-1]) == sorted(made[1:-1])
+    assert len(kept) == 8
+    assert f"+ {odd.pk.hex} - " in "".join(kept)
+    assert "two%0Alines%7F" in "".join(kept)
+
+
+def test_credentials_that_change_during_a_snapshot_leave_no_device_out(broker, profile, monkeypatch):
+    device = device_create(name="d", profile=profile, credentials=AccessToken("token-0001"))
+    snapshot(broker)
+    keep = selectors.kept.keep
+
+    def changed(*arguments):
+        device.credentials.set(AccessToken("token-0002"))
+        device.credentials.save()
+        keep(*arguments)
+
+    monkeypatch.setattr(selectors.kept, "keep", changed)
+    assert digest("username", "token-0001") in "".join(snapshot(broker))
+    monkeypatch.setattr(selectors.kept, "keep", keep)
+    assert digest("username", "token-0002") in "".join(snapshot(broker))
+    assert ReplicaDigest.objects.get().lookup == digest("username", "token-0002")
+
+
+def waiting(broker: Broker, cursor: str) -> Deferred:
+    """Return what our web server gets from the view while a plugin waits."""
+    request = RequestFactory().get(
+        "/", {"cursor": cursor, "wait": "30"}, headers={"Authorization": f"Bearer {SECRET}"}, **{ACCEPTED: True}
+    )
+    response = events(request, broker.pk)
+    assert isinstance(response, Deferred)
+    return response
+
+
+def test_waiting_plugins_hold_no_thread_and_learn_at_once(broker, profile, monkeypatch):
+    monkeypatch.setattr(views, "MAX_WAIT_S", 600.0)
     device = device_create(name="d", profile=profile, credentials=AccessToken("token-0001"))
     cursor = cursor_of(snapshot(broker))
-    monkeypatch.setattr(selectors.time, "sleep", lambda _: happened(Kind.DEVICE_UNBLOCKED, device))
 
-    assert f"+ {device.pk.hex} " in "".join(changes(broker, cursor, wait="30"))
+    both = [waiting(broker, cursor), waiting(broker, cursor)]
+    assert not any(one.future.done() for one in both)
+    happened(Kind.DEVICE_UNBLOCKED, device)
+
+    for one in both:
+        assert f"+ {device.pk.hex} " in one.finish(one.future.result(timeout=60)).content.decode()
+
+
+def test_a_plugin_without_news_is_answered_when_its_time_is_over(broker, monkeypatch):
+    monkeypatch.setattr(views, "MAX_WAIT_S", 0.01)
+    cursor = cursor_of(snapshot(broker))
+
+    assert len(changes(broker, cursor, wait="30")) == 1
+
+
+def test_a_position_that_is_lost_while_a_plugin_waits_needs_a_snapshot(broker, monkeypatch):
+    monkeypatch.setattr(views, "MAX_WAIT_S", 600.0)
+    cursor = cursor_of(snapshot(broker))
+    monkeypatch.setattr(waits, "changes", lambda *_: (_ for _ in ()).throw(selectors.UnknownCursor()))
+
+    one = waiting(broker, cursor)
+
+    assert one.finish(one.future.result(timeout=60)).status_code == 409
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "000000000000~99-1", "000000000000~no/position"])

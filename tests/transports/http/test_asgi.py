@@ -11,10 +11,10 @@ from contextlib import ExitStack
 import pytest
 from django.http import HttpResponse
 
+from core.deferred import ACCEPTED, Deferred
 from tests.support.asgi_server import AsgiServer, read_all
 from tests.support.processes import wait_for
 from transports.http import asgi
-from transports.http.deferred import ACCEPTED, Deferred
 from transports.http.request_body import MAX_BYTES
 
 
