@@ -8,6 +8,8 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
+from brokers.dialects.mosquitto import configuration
+from brokers.models import Broker
 from tests.support.processes import program
 from tests.support.web import ROOT
 
@@ -92,6 +94,22 @@ def test_compose_services_use_settings_and_commands_that_there_are():
 def test_compose_exposes_nothing_but_what_devices_and_browsers_need():
     ports = {port for service in COMPOSE["services"].values() for port in service.get("ports", ())}
     assert ports == {"80:80", "443:443", "1883:1883", "5683:5683/udp"}
+
+
+def test_compose_has_a_mosquitto_that_can_load_the_plugin():
+    service = COMPOSE["services"]["mosquitto"]
+    assert service["build"] == {"context": "..", "dockerfile": "deploy/mosquitto/Dockerfile"}
+    dockerfile = (ROOT / "deploy/mosquitto/Dockerfile").read_text()
+    # The plugin needs glibc and Debian's Mosquitto, and lies where the configuration that we print looks for it.
+    assert {line.split()[1] for line in dockerfile.splitlines() if line.startswith("FROM ")} == {"debian:12-slim"}
+    broker = Broker(name="plant", kind="mosquitto", secret="s")
+    library = re.search("^plugin (.+)$", configuration(broker, "http://web:8080"), re.MULTILINE)
+    assert library
+    assert f" /out/firstlight.so {library[1]}\n" in dockerfile
+    assert service["command"][2].count("/etc/mosquitto/firstlight/plugin.conf") == 2
+    assert "./mosquitto:/etc/mosquitto/firstlight:ro" in service["volumes"]
+    for ignored in (".gitignore", ".dockerignore"):
+        assert "deploy/mosquitto/plugin.conf\n" in (ROOT / ignored).read_text()
 
 
 def test_compose_edits_lines_that_the_configurations_have():
