@@ -35,7 +35,6 @@ SCOPES = {
     ColumnType.SHARED_ATTRIBUTE: AttributeScope.SHARED,
 }
 KEYED = (*SCOPES, ColumnType.TIMESERIES)
-SECRET = (ColumnType.ACCESS_TOKEN, ColumnType.MQTT_PASSWORD)
 
 # The two last columns of a file of refused rows (results.py). They do not describe the device.
 REFUSED_HEADERS = ("line", "error")

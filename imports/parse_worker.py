@@ -12,7 +12,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from itertools import chain
+from operator import attrgetter
 from typing import IO, Any, Self
 
 from django.conf import settings
@@ -27,6 +29,8 @@ Batch = list[Record]
 IN_FLIGHT = 2
 # Settings first: they make Django's classes subscriptable. No app is loaded, which saves a second.
 _PROGRAM = "from django.conf import settings; settings.DEBUG; from imports.parse_worker import main; main()"
+# The fields of a row that pass through a pipe as they are: all between its record, and its credentials and refusal.
+_plain = attrgetter(*[one.name for one in fields(DeviceRow)][1:-2])
 
 
 class ParseWorker:
@@ -108,23 +112,16 @@ class ParseWorker:
 def _packed(row: DeviceRow) -> tuple[Any, ...]:
     """Return `row` as plain types, without its record."""
     return (
-        *(row.name, row.profile_name, row.label, row.description, row.gateway),
+        _plain(row),
         tuple(row.stored) if row.stored else None,
-        row.attributes,
-        row.telemetry,
         (row.refusal.sentence, row.refusal.column) if row.refusal else None,
     )
 
 
 def _unpacked(record: Record, packed: Sequence[Any]) -> DeviceRow:
-    name, profile_name, label, description, gateway, stored, attributes, telemetry, refusal = packed
-    return DeviceRow(
-        *(record, name, profile_name, label, description, gateway),
-        StoredCredentials(*stored) if stored else None,
-        attributes,
-        telemetry,
-        RowRefused(*refusal) if refusal else None,
-    )
+    plain, stored, refusal = packed
+    values = [record, *plain, StoredCredentials(*stored) if stored else None, RowRefused(*refusal) if refusal else None]
+    return DeviceRow(*values)
 
 
 def _write(message: Any, pipe: IO[bytes]) -> None:

@@ -16,6 +16,8 @@ from imports.row_parser import DeviceRow, RowParser, RowRefused, StoredCredentia
 from profiles.choices import AttributeScope
 from profiles.models import DeviceProfile
 
+# What a row sets on its device itself. A blank changes nothing.
+FIELDS = ("label", "description", "gateway")
 AttributeId = tuple[UUID, str, str]
 ABSENT = object()
 
@@ -140,12 +142,11 @@ def _updated(row: DeviceRow, device: Device, ledger: Ledger) -> Decision:
 
 
 def _field_changes(row: DeviceRow, device: Device) -> list[Change]:
-    """Set the fields of `row` on `device`, without saving. Blank cells change nothing."""
+    """Set FIELDS of `device` as `row` has them, without saving."""
     changes = []
-    given = {"label": row.label or None, "description": row.description or None, "gateway": row.gateway}
-    for name, value in given.items():
-        before = getattr(device, name)
-        if value is not None and value != before:
+    for name in FIELDS:
+        before, value = getattr(device, name), getattr(row, name)
+        if value not in (None, "", before):
             changes.append(Change(name, before, value))
             setattr(device, name, value)
     return changes

@@ -53,7 +53,10 @@ class StoredCredentials(NamedTuple):
 
 @dataclass(slots=True)
 class DeviceRow:
-    """The content of one record. An empty text, None or a missing key was blank in the file."""
+    """The content of one record. An empty text, None or a missing key was blank in the file.
+
+    What is between the record and the last two fields is plain values (parse_worker.py).
+    """
 
     record: Record
     name: str = ""
@@ -61,9 +64,9 @@ class DeviceRow:
     label: str = ""
     description: str = ""
     gateway: bool | None = None
-    stored: StoredCredentials | None = None
     attributes: dict[tuple[str, str], Value] = field(default_factory=dict)
     telemetry: dict[str, Value] = field(default_factory=dict)
+    stored: StoredCredentials | None = None
     refusal: RowRefused | None = None
 
 

@@ -16,7 +16,7 @@ from imports import (
 )
 from imports.choices import Verdict
 from imports.csv.values import as_json
-from imports.planner import Decision, Ledger
+from imports.planner import FIELDS, Decision, Ledger
 from imports.row_parser import DeviceRow, RowParser
 from imports.seen import SeenRows
 from profiles.choices import AttributeScope
@@ -160,7 +160,7 @@ def _update(decisions: list[Decision], now: datetime) -> None:
             if one.stored:
                 # Otherwise a repeated provisioning request would return the new credentials to a holder of the old ones.
                 one.device.retry_id = ""
-    Device.objects.bulk_update(devices, ["label", "description", "gateway", "retry_id", "updated_at"])
+    Device.objects.bulk_update(devices, [*FIELDS, "retry_id", "updated_at"])
     _update_credentials(decisions, now)
     pairs = [(one.device, one.row) for one in decisions if one.device]
     attributes = [
@@ -189,7 +189,7 @@ def _events_of(decisions: list[Decision]) -> Iterator[NewEvent]:
             continue
         device_id, profile_id = one.device.pk, one.device.profile_id
         changed = {change.field for change in one.changes}
-        fields = sorted(changed & {"label", "description", "gateway"})
+        fields = sorted(changed.intersection(FIELDS))
         if fields:
             yield NewEvent(Kind.DEVICE_CHANGED, device_id, profile_id, {"fields": fields})
         if one.stored:

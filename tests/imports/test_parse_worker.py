@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import fields
 
 import pytest
 
@@ -12,17 +13,17 @@ from imports.parse_worker import ParseWorker
 from imports.row_parser import RowParser
 from tests.support.imports import certificate_pem
 
-HEADERS = ["name", "token", "user name", "certificate", "fw", "volts", "gateway"]
+HEADERS = ["name", "token", "user name", "certificate", "fw", "volts", "gateway", "label", "type", "description"]
 COLUMNS = mapped(HEADERS, {"volts": Column(ColumnType.TIMESERIES, "V"), "fw": Column(ColumnType.SHARED_ATTRIBUTE, "fw")})
 
 
 def records(count: int) -> list[Record]:
     rows = [
-        ["a", "t1", "", "", "1.5", "true", "yes"],
-        ["b", "", "user", "", "x", "", ""],
-        ["c", "", "", certificate_pem(), "", "", ""],
-        ["", "t", "", "", "", "", ""],
-        ["d", "", "", "no", "", "", ""],
+        ["a", "t1", "", "", "1.5", "true", "yes", "Label", "Profile", "Text"],
+        ["b", "", "user", "", "x", "", "", "", "", ""],
+        ["c", "", "", certificate_pem(), "", "", "", "", "", ""],
+        ["", "t", "", "", "", "", "", "", "", ""],
+        ["d", "", "", "no", "", "", "", "", "", ""],
         ["e"],
     ]
     return [Record(line, line, rows[line % len(rows)]) for line in range(count)]
@@ -31,7 +32,7 @@ def records(count: int) -> list[Record]:
 def essence(rows):
     """Return what must be equal; the same token is encrypted differently each time."""
     return [
-        (row.record.line, row.name, row.gateway, row.attributes, row.telemetry, str(row.refusal))
+        (*(getattr(row, one.name) for one in fields(row) if one.name not in ("stored", "refusal")), str(row.refusal))
         + ((row.stored.credentials, row.stored.id, decrypt(row.stored.value)) if row.stored else ())
         for row in rows
     ]
