@@ -110,7 +110,7 @@ def swarm(here: Site, count: int, *, named: bool = False) -> RecordingClient:
     hears = connected(here.broker.bridge_port, client_id="collector", username="collector", password=PASSWORD)
     hears.on_message = lambda _client, _data, message: (
         # A bridge that starts probes the broker, and the answer to that comes here too.
-        None if message.payload.startswith(PROBE) else hears.got.append((message.topic, message.payload))
+        None if message.payload.startswith(PROBE) else hears.got.append((message.topic, bytes(message.payload)))
     )
     subscribed(hears, "/provision/response/+", 1)
     for number in range(count):

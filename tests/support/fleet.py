@@ -77,7 +77,7 @@ class Fleet:
 
     def retries(self) -> Counter[str]:
         """Return how often devices had to ask again, by the reason."""
-        return Counter(f"{one.source}: {one.error or one.answer.code}" for one in self.troubles)
+        return Counter(f"{one.source}: {one.error or (one.answer and one.answer.code)}" for one in self.troubles)
 
     def _numbered(self, count: int | None) -> Iterator[str]:
         number = 0

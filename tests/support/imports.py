@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,7 +26,7 @@ GUIDE_SAMPLE = "name,type,Data1,Data2,Data3,Data4,Data5,Data6,Data7,Data8,Data9,
 )
 
 
-def make_profile(name: str = "sensors", strategy: str = "CHECK_PRE_PROVISIONED_DEVICES", **fields: object) -> DeviceProfile:
+def make_profile(name: str = "sensors", strategy: str = "CHECK_PRE_PROVISIONED_DEVICES", **fields: Any) -> DeviceProfile:
     return profile_create(name=name, strategy=strategy, **fields)[0]
 
 

@@ -34,8 +34,8 @@ class Mosquitto:
             shutil.copy(acl, folder)
         passwords = folder / "passwords"
         passwords.write_text(f"bridge:{PASSWORD}\ncollector:{PASSWORD}\n")
-        with (folder / "bridge.acl").open("a") as acl:
-            acl.write("user collector\ntopic read /provision/response/#\n")
+        with (folder / "bridge.acl").open("a") as rules:
+            rules.write("user collector\ntopic read /provision/response/#\n")
         subprocess.run([program("mosquitto_passwd", "mosquitto"), "-U", str(passwords)], check=True)
         (folder / "mosquitto.conf").write_text(self._configuration(shared=shared, open_to_all=open_to_all))
 

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connection
+from django.db.models import F
 
 from devices.models import Device, DeviceAttribute, DeviceCredentials
 from devices.services import device_create
@@ -69,8 +70,7 @@ def provision(request: ProvisionRequest) -> ProvisionOutcome:
 def age(device: Device | None = None, **delta: float) -> None:
     """Let `device`, or all, have been provisioned longer ago by timedelta(**delta)."""
     devices = Device.objects.filter(pk=device.pk) if device else Device.objects.all()
-    for each in devices.exclude(provisioned_at=None):
-        Device.objects.filter(pk=each.pk).update(provisioned_at=each.provisioned_at - timedelta(**delta))
+    devices.exclude(provisioned_at=None).update(provisioned_at=F("provisioned_at") - timedelta(**delta))
 
 
 def certificate(common_name: str = "sensor-1") -> tuple[str, bytes]:

@@ -27,6 +27,7 @@ def race(environment: dict[str, str], bodies: Sequence[Sequence[dict[str, Any]]]
         for racer, share in zip(racers, bodies, strict=True):
             print(json.dumps(share), file=racer.stdin, flush=True)
         for racer in racers:
+            assert racer.stdout
             assert racer.stdout.readline() == "ready\n"
         for racer in racers:
             print("go", file=racer.stdin, flush=True)

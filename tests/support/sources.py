@@ -11,7 +11,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
 from aiocoap import ACK, CON, POST, Message
 from aiocoap.numbers.codes import EMPTY
@@ -93,7 +94,8 @@ class CoapSource(asyncio.DatagramProtocol):
         number = next(self._numbers)
         request = Message(code=POST, uri_path=("api", "v1", "provision"), payload=body)
         request.mtype, request.mid, request.token = CON, number & 0xFFFF, number.to_bytes(4)
-        answer = self._waiting[request.token] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[request.token] = answer
         try:
             while not answer.done():
                 self.transport.sendto(request.encode())
@@ -102,8 +104,8 @@ class CoapSource(asyncio.DatagramProtocol):
         finally:
             del self._waiting[request.token]
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
-        self.transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, _address: Any) -> None:
         message = Message.decode(data)
@@ -173,8 +175,7 @@ async def sources_at(ports: Ports) -> AsyncIterator[list[Source]]:
     webs = [HttpSource(f"web{number}", port) for number, port in enumerate(ports.http, start=1)]
     coaps = []
     for number, port in enumerate(ports.coap, start=1):
-        source = CoapSource(f"coap{number}")
-        await loop.create_datagram_endpoint(lambda source=source: source, remote_addr=("127.0.0.1", port))
+        _, source = await loop.create_datagram_endpoint(partial(CoapSource, f"coap{number}"), remote_addr=("127.0.0.1", port))
         coaps.append(source)
     try:
         yield [*webs, *coaps, MqttSource("mqtt", ports.mqtt)]
