@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.contrib.auth.management import create_permissions
+
 VIEWER = "Viewer"
 OPERATOR = "Operator"
 ADMINISTRATOR = "Administrator"
@@ -45,11 +47,21 @@ _ADMINISTER = (
 RIGHTS = {VIEWER: _VIEW, OPERATOR: _OPERATE, ADMINISTRATOR: _ADMINISTER}
 
 
+def migrate_rights(apps: Any, _schema_editor: Any) -> None:
+    """Call `grant_rights` in a migration, which must depend on those that create the models of new rights."""
+    labels = {right.partition(".")[0] for rights in RIGHTS.values() for right in rights}
+    # Django makes permissions only after the last migration; these are needed now.
+    for app_config in [found for found in apps.get_app_configs() if found.label in labels]:
+        app_config.models_module = True
+        create_permissions(app_config, apps=apps, verbosity=0)
+        app_config.models_module = None
+    grant_rights(apps)
+
+
 def grant_rights(apps: Any) -> None:
     """Create the three groups and add their permissions to those that they have.
 
-    `apps` is the registry of a migration, or Django's own. A permission that does not exist yet is skipped: the
-    migration after the one that creates it calls this again.
+    `apps` is the registry of a migration, or Django's own. A permission that does not exist yet is skipped.
     """
     group_model = apps.get_model("auth", "Group")
     permission_model = apps.get_model("auth", "Permission")
