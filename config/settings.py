@@ -20,6 +20,7 @@ from config.browser_policy import CONTENT_SECURITY_POLICY  # noqa: F401 - a sett
 from config.log_format import logging_config
 from config.secret_store import Secret
 from console.navigation import UNFOLD  # noqa: F401 - a setting
+from operations.choices import Process
 
 django_stubs_ext.monkeypatch()
 
@@ -333,7 +334,7 @@ BROKERS_URL = env.str("BROKERS_URL", default="").strip()
 
 # Processes that /readyz requires, e.g. `mqtt_bridge,tasks` without CoAP. Empty: all.
 NEEDED_PROCESSES: list[str] = env.list("NEEDED_PROCESSES", default=[])
-if unknown := set(NEEDED_PROCESSES) - {"mqtt_broker", "mqtt_bridge", "coap", "tasks"}:
+if unknown := set(NEEDED_PROCESSES) - {process for process in Process if process != Process.WEB}:
     raise ImproperlyConfigured(f"NEEDED_PROCESSES: unknown process '{min(unknown)}'.")
 
 REST_FRAMEWORK = {
