@@ -27,4 +27,5 @@ def test_every_python_3_11_finds_its_packages_pinned(python: str):
                 if needed.marker is None or needed.marker.evaluate(environment):
                     wanted = canonicalize_name(needed.name)
                     version = base.get(wanted) or (development.get(wanted) if names is development else None)
-                    assert version and needed.specifier.contains(version, prereleases=True), f"{file}: {name} needs {needed}"
+                    assert version, f"{file}: {name} needs {needed}"
+                    assert needed.specifier.contains(version, prereleases=True), f"{file}: {name} needs {needed}"
