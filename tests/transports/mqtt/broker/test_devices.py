@@ -211,21 +211,3 @@ def test_will_for_own_telemetry_is_stored_when_the_connection_breaks(broker, tok
     device.socket().close()
 
     wait_for(lambda: broker.telemetry().get("with-token", {}).get("state") == "lost", "the will")
-
-
-def test_tb_mqtt_client_with_its_token_is_served_unmodified(broker, tb_client):
-    token = broker.add_device("tb device")
-    script = """
-import json, sys, time
-from tb_device_mqtt import TBDeviceMqttClient
-client = TBDeviceMqttClient("127.0.0.1", int(sys.argv[1]), sys.argv[2])
-client.connect()
-codes = [client.send_telemetry({"temperature": 21.5}).get(), client.send_attributes({"firmware": "2"}).get()]
-client.disconnect()
-client.stop()
-print(json.dumps(codes))
-"""
-
-    assert tb_client.run(script, broker.port, token) == [0, 0]
-    assert broker.telemetry()["tb device"] == {"temperature": 21.5}
-    assert broker.attributes("tb device") == {"firmware": "2"}
