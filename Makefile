@@ -79,6 +79,7 @@ COMPILE := pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-
 lock: $(BIN)/.installed-dev ## update the pinned dependencies
 	$(COMPILE) --upgrade -o requirements.txt requirements.in
 	$(COMPILE) --upgrade -o requirements-dev.txt requirements-dev.in
+	$(COMPILE) --upgrade -o tests/soak/thingsboard-gateway.txt tests/soak/thingsboard-gateway.in
 
 screenshots: $(BIN)/.installed-dev ## docs/images, from a running product
 	python -m tests.e2e.screenshots

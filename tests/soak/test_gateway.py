@@ -18,8 +18,9 @@ from tests.support.processes import Server, free_port, wait_for
 from tests.support.shell import DjangoShell
 from tests.support.stack import ROOT, Stack
 
-VERSION = "3.8.5"
 FOLDER = ROOT / ".venv-tb-gateway"
+# `make lock` pins it and all it needs.
+REQUIREMENTS = Path(__file__).with_name("thingsboard-gateway.txt")
 PATIENCE_S = 180
 STORED = """
 from devices.models import LatestTelemetry
@@ -84,13 +85,13 @@ class OnePort:
 def program():
     """Return the gateway's Python, installing it where it is missing."""
     python = FOLDER / "bin" / "python"
-    ready = FOLDER / f"thingsboard-gateway-{VERSION}"
-    if not ready.exists():
+    ready = FOLDER / "installed.txt"
+    if not ready.exists() or ready.read_text() != REQUIREMENTS.read_text():
         shutil.rmtree(FOLDER, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True, capture_output=True)
-        command = [python, "-m", "pip", "install", "--quiet", f"thingsboard-gateway=={VERSION}"]
+        command = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", REQUIREMENTS]
         subprocess.run(command, check=True, capture_output=True)
-        ready.touch()
+        shutil.copy(REQUIREMENTS, ready)
     return python
 
 
