@@ -37,4 +37,6 @@ def secret_unreadable(request: HttpRequest) -> HttpResponse:
 def _json(request: HttpRequest, status: HTTPStatus, text: str) -> HttpResponse | None:
     if not request.path.startswith("/api/"):
         return None
-    return HttpResponse(JSON.encode_error(text), status=status, content_type=JSON.content_type)
+    body = JSON.encode_error(text)
+    # Without its length the server would send it in chunks, which small clients cannot read.
+    return HttpResponse(body, status=status, content_type=JSON.content_type, headers={"Content-Length": str(len(body))})

@@ -166,7 +166,10 @@ def test_other_methods_answer_405_in_json(method):
 
 @pytest.mark.parametrize("path", ["/api/", "/api/v1/", "/api/v1/provision/", "/api/v2/provision", "/api/v1/token/other"])
 def test_unknown_api_path_answers_404_in_json(path):
-    assert_failure(Client().post(path, b"{}", content_type="application/json"), 404, "No such path.")
+    answer = Client().post(path, b"{}", content_type="application/json")
+
+    assert_failure(answer, 404, "No such path.")
+    assert answer["Content-Length"] == str(len(answer.content))
 
 
 def test_wrong_host_of_a_program_answers_400_in_json_without_an_echo():
