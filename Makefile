@@ -65,7 +65,7 @@ soak: $(BIN)/.installed-dev ## the tests that take a long time
 
 attack: $(BIN)/.installed-dev ## attacks on the product, the heavy ones too
 	@deploy/apt-install $(TEST_PROGRAMS)
-	python -m pytest -m 'soak or not soak' --timeout 0 tests/e2e/test_attack_*.py
+	python -m pytest -m 'soak or not soak' --timeout 0 --log-cli-level INFO tests/e2e/test_attack_*.py
 
 bench: $(BIN)/.installed-dev ## the benchmarks
 	python -m benchmarks

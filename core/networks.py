@@ -22,3 +22,8 @@ def source_networks(address: str) -> tuple[str, ...]:
     if mapped or parsed.version == 4:
         return (str(mapped or parsed),)
     return tuple(str(ipaddress.ip_network((parsed, prefix), strict=False)) for prefix in (_HOST_PREFIX, _SITE_PREFIX))
+
+
+def source_of(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, the /64 network of an IPv6 address, or else `address` itself."""
+    return next(iter(source_networks(address)), address)

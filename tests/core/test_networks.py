@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.networks import source_networks
+from core.networks import source_networks, source_of
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,11 @@ from core.networks import source_networks
 )
 def test_networks_of_address(address, networks):
     assert source_networks(address) == networks
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("", "")],
+)
+def test_client_is_an_address_or_the_network_of_one(address, source):
+    assert source_of(address) == source

@@ -95,6 +95,14 @@ def test_behind_nginx_bodies_that_never_end_keep_no_other_out(nginx, proxied, ki
         assert served_in_time(lambda timeout_s: nginx.request("GET", "/admin/login/", timeout_s=timeout_s)[0])
 
 
+@pytest.mark.parametrize("tls", [True, False], ids=["silent", "no handshake"])
+def test_behind_nginx_more_connections_than_files_keep_no_other_out(nginx, proxied, tls):
+    body = provision_body(create_profile(proxied.environment, f"sensors beside idle connections, {tls}"))
+    with open_connections(nginx.port, 1_100, b"", tls=nginx.tls() if tls else None):
+        assert served_in_time(lambda timeout_s: nginx.request("POST", "/api/v1/provision", body, timeout_s=timeout_s)[0])
+        assert served_in_time(lambda timeout_s: nginx.request("GET", "/admin/login/", timeout_s=timeout_s)[0])
+
+
 def test_behind_nginx_a_dead_token_with_a_large_body_breaks_no_other_request(nginx, proxied):
     body = provision_body(create_profile(proxied.environment, "sensors beside dead tokens"))
     for _ in range(30):

@@ -21,7 +21,7 @@ daemon off;
 {user}
 pid {folder}/nginx.pid;
 error_log {folder}/main.log;
-events {{}}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;

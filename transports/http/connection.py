@@ -7,12 +7,13 @@ room, so a client that only holds connections open takes them from itself.
 """
 
 import asyncio
-import ipaddress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from core.networks import source_of
 
 REQUEST_S = 20.0
 MIN_BYTES_PER_S = 8 * 1024
@@ -108,7 +109,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         super().connection_made(transport)
-        self.source = client_source(self.client[0] if self.client else "")
+        self.source = source_of(self.client[0] if self.client else "")
         self._take_turn(clients=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -166,10 +167,3 @@ class Connection(HttpToolsProtocol):
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
         self.transport.write(head.encode())
         self.transport.close()
-
-
-def client_source(address: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
-    if ":" not in address:
-        return address
-    return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))

@@ -7,7 +7,7 @@ import pytest
 from tests.support.asgi_server import AsgiServer, read_all
 from tests.support.processes import wait_for
 from transports.http import connection
-from transports.http.connection import ConnectionLimits, client_source
+from transports.http.connection import ConnectionLimits
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CLOSING_GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -141,16 +141,3 @@ def test_pipelined_requests_are_all_answered_and_then_the_connection_is_idle():
         client.sendall(CLOSING_GET)
         assert b"hello" in read_all(client)
         wait_for(lambda: len(server.silent) == 0, "no connection")
-
-
-@pytest.mark.parametrize(
-    ("address", "source"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_client_is_an_address_or_the_network_of_one(address, source):
-    assert client_source(address) == source

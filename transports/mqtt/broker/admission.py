@@ -33,7 +33,8 @@ async def admit(connect: Connect, state: BrokerState, place: Place) -> Client:
     if connect.username == PROVISION or (connect.client_id == PROVISION and not connect.username and not connect.certificate):
         return _with_room(place.provisions(), _provisioning(connect, state))
     try:
-        device, presented = await state.database.run(_identified, _credentials(connect), connect.address)
+        async with state.logins.turn(connect.address):
+            device, presented = await state.database.run(_identified, _credentials(connect), connect.address)
     except AuthenticationFailed as err:
         if connect.client_id == PROVISION:
             # Firmware that provisions under this client id, and with a user name of its own.

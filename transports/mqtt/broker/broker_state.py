@@ -6,11 +6,14 @@ from django.conf import settings
 
 from transports.database_threads import DatabaseThreads
 from transports.device_news import NewsFeed
+from transports.fair_turns import FairTurns
 from transports.mqtt.broker.requests import RequestQueue
 from transports.mqtt.client_ids import split_client_id
 from transports.mqtt.topics import PerClientTopic
 
 DATABASE_THREADS = 4
+# CONNECTs of one address that the database works on at the same time; it does not take all places in the queue.
+LOGINS_PER_ADDRESS = 64
 
 
 class Answerable(Protocol):
@@ -25,6 +28,7 @@ class BrokerState:
     def __init__(self) -> None:
         self.requests = RequestQueue()
         self.database = DatabaseThreads(DATABASE_THREADS)
+        self.logins = FairTurns(LOGINS_PER_ADDRESS)
         self.news = NewsFeed()
         self.provisioning_clients: dict[str, Answerable] = {}
         self.request_topic = PerClientTopic.of(settings.MQTT_REQUEST_TOPIC)

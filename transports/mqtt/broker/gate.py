@@ -2,13 +2,15 @@
 
 A connection is first *pending*: its client is unknown until it has sent CONNECT. Then it provisions, or belongs to a
 device with credentials or to a bridge. Clients that provision have presented no secret, so they are limited
-by address and leave room for the others. A new connection is never refused because too many are pending: the
-oldest makes way, and an honest client is pending for milliseconds.
+by address, for IPv6 by network of 64 bits, and leave room for the others. A new connection is never refused because
+too many are pending: the oldest makes way, and an honest client is pending for milliseconds.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from core.networks import source_of
 
 # Of all connections: at most so many in a hundred that provision, and that belong to devices with credentials.
 PROVISIONING_PERCENT = 80
@@ -102,6 +104,7 @@ class Gate:
 
     def enter(self, address: str, close: Callable[[], None]) -> Place | None:
         """Return the place of a new connection, None when it must be closed. `close` is called when it has to make way."""
+        address = source_of(address)
         if self.taken >= self._total or not self.pending.has_room(address):
             makes_way = self.pending.oldest(address) or self.pending.oldest()
             if makes_way is None:

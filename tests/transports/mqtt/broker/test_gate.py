@@ -31,6 +31,11 @@ def test_address_that_provisions_takes_no_more_than_its_share(enter):
     assert enter(HONEST).provisions()
 
 
+def test_addresses_of_one_ipv6_network_share_what_one_address_may_have(enter):
+    assert [enter(f"2001:db8::{number}").provisions() for number in range(8)] == [True] * 5 + [False] * 3
+    assert enter("2001:db8:0:1::1").provisions()
+
+
 def test_many_addresses_that_provision_leave_room_for_devices_and_bridge(enter):
     taken = [enter(f"192.0.2.{number}").provisions() for number in range(40)]
 
