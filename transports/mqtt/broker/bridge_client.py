@@ -12,9 +12,9 @@ from transports.mqtt.broker.clients import (
     SUBSCRIPTION_REFUSED,
     Client,
     ClientLink,
-    MessageRefused,
     PublishedMessage,
 )
+from transports.mqtt.device_api.messages import MessageRefused
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,5 @@
 """What every kind of client has in common: one that provisions, a device with credentials, a bridge."""
 
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,23 +9,10 @@ from transports.mqtt.topics import matches
 
 SUBSCRIPTION_REFUSED = 0x80
 MAX_QOS = 1
-# Messages at QoS 2 of one client that may wait for its PUBREL; also what clients hear of session limits.
-MAX_INFLIGHT = 100
 
 
 class Disconnected(Exception):
     """The broker ends this connection. A client that speaks MQTT 5 gets `reason`."""
-
-    def __init__(self, reason: int, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
-
-
-class MessageRefused(Exception):
-    """A message that is not kept. A client that speaks MQTT 5 gets `reason`; in MQTT 3.1.1 the connection ends.
-
-    Source: docs/protocol.md, *Acknowledgements*.
-    """
 
     def __init__(self, reason: int, text: str) -> None:
         super().__init__(text)
@@ -42,23 +28,6 @@ class PublishedMessage:
     qos: int = 0
     properties: mqtt5.Properties = mqtt5.NONE
     acknowledge: Callable[[int], None] = field(default=lambda _reason: None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is published to a client in answer to its message."""
-
-    topic: str
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What follows from a message: answers, and the children by name whose changes a gateway hears from now on, or no longer."""
-
-    answers: tuple[Answer, ...] = ()
-    children: dict[str, uuid.UUID] = field(default_factory=dict)
-    disconnected: str = ""
 
 
 class ClientLink(ABC):

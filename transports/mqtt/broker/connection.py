@@ -23,9 +23,10 @@ from amqtt.mqtt.unsubscribe import UnsubscribePacket
 
 from transports.metrics import REFUSED_MESSAGES
 from transports.mqtt.broker import mqtt5
-from transports.mqtt.broker.clients import MAX_INFLIGHT, Client, ClientLink, Disconnected, MessageRefused, PublishedMessage
+from transports.mqtt.broker.clients import Client, ClientLink, Disconnected, PublishedMessage
 from transports.mqtt.broker.connect import Connect
 from transports.mqtt.broker.framing import MAX_PACKET_BYTES, PacketReader, PacketWriter
+from transports.mqtt.device_api.messages import MAX_INFLIGHT, MessageRefused
 
 log = logging.getLogger(__name__)
 

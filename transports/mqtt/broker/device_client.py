@@ -15,20 +15,19 @@ from devices.services import device_note_problem
 from provisioning.errors import Unavailable
 from transports.codecs.device_data import encode
 from transports.device_news import DeviceNews
-from transports.mqtt.broker import device_topics, mqtt5
+from transports.mqtt.broker import mqtt5
 from transports.mqtt.broker.broker_state import BrokerState
 from transports.mqtt.broker.clients import (
     SUBSCRIPTION_REFUSED,
-    Answer,
     Client,
     ClientLink,
     Disconnected,
-    MessageRefused,
     PublishedMessage,
-    Served,
     Subscriptions,
 )
-from transports.mqtt.broker.topics import ATTRIBUTES, DEVICE_PREFIXES, GATEWAY_ATTRIBUTES, GATEWAY_PREFIX
+from transports.mqtt.device_api import device_topics
+from transports.mqtt.device_api.messages import Answer, MessageRefused, Served
+from transports.mqtt.device_api.topics import ATTRIBUTES, DEVICE_PREFIXES, GATEWAY_ATTRIBUTES, GATEWAY_PREFIX
 
 MAX_FILTERS = 64
 

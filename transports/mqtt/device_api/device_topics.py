@@ -10,9 +10,10 @@ from devices.gateways import ChildRefused
 from devices.models import Device
 from transports.codecs.device_data import BadDeviceData
 from transports.device_data import answer_attribute_request, answer_rpc, take_attributes, take_telemetry
-from transports.mqtt.broker import gateway_topics, mqtt5
-from transports.mqtt.broker.clients import MAX_INFLIGHT, Answer, MessageRefused, Served
-from transports.mqtt.broker.topics import (
+from transports.mqtt import reason_codes
+from transports.mqtt.device_api import gateway_topics
+from transports.mqtt.device_api.messages import MAX_INFLIGHT, Answer, MessageRefused, Served
+from transports.mqtt.device_api.topics import (
     ATTRIBUTE_REQUEST,
     ATTRIBUTE_RESPONSE,
     ATTRIBUTES,
@@ -33,11 +34,11 @@ def serve(device: Device, topic: str, body: bytes) -> Served:
     try:
         return _serve(device, topic, body)
     except BadDeviceData as err:
-        raise MessageRefused(mqtt5.PAYLOAD_FORMAT_INVALID, str(err)) from None
+        raise MessageRefused(reason_codes.PAYLOAD_FORMAT_INVALID, str(err)) from None
     except QuotaExceeded as err:
-        raise MessageRefused(mqtt5.QUOTA_EXCEEDED, str(err)) from None
+        raise MessageRefused(reason_codes.QUOTA_EXCEEDED, str(err)) from None
     except ChildRefused as err:
-        raise MessageRefused(mqtt5.NOT_AUTHORIZED, str(err)) from None
+        raise MessageRefused(reason_codes.NOT_AUTHORIZED, str(err)) from None
 
 
 def _serve(device: Device, topic: str, body: bytes) -> Served:
@@ -50,7 +51,7 @@ def _serve(device: Device, topic: str, body: bytes) -> Served:
         return Served((Answer(ATTRIBUTE_RESPONSE + number, answer_attribute_request(device, body)),))
     if number := _number(topic, RPC_REQUEST):
         return Served((Answer(RPC_RESPONSE + number, answer_rpc(device, body, max_inflight=MAX_INFLIGHT)),))
-    raise MessageRefused(mqtt5.TOPIC_NAME_INVALID, "nothing is served on this topic")
+    raise MessageRefused(reason_codes.TOPIC_NAME_INVALID, "nothing is served on this topic")
 
 
 def _number(topic: str, prefix: str) -> str:

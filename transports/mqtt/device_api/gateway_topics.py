@@ -15,9 +15,9 @@ from transports.codecs.gateway_data import (
     decode_gateway_telemetry,
     encode_child_attributes,
 )
-from transports.mqtt.broker import mqtt5
-from transports.mqtt.broker.clients import Answer, MessageRefused, Served
-from transports.mqtt.broker.topics import (
+from transports.mqtt import reason_codes
+from transports.mqtt.device_api.messages import Answer, MessageRefused, Served
+from transports.mqtt.device_api.topics import (
     GATEWAY_ATTRIBUTE_REQUEST,
     GATEWAY_ATTRIBUTE_RESPONSE,
     GATEWAY_ATTRIBUTES,
@@ -34,7 +34,7 @@ def serve(gateway: Device, topic: str, body: bytes) -> Served:
     """
     serves = _SERVES.get(topic)
     if serves is None:
-        raise MessageRefused(mqtt5.TOPIC_NAME_INVALID, "nothing is served on this topic")
+        raise MessageRefused(reason_codes.TOPIC_NAME_INVALID, "nothing is served on this topic")
     with transaction.atomic():
         return serves(gateway, body)
 
