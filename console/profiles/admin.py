@@ -21,6 +21,7 @@ from console.profiles import key_reveal, key_views
 from console.profiles.page import profile_context
 from console.profiles.try_it import Played, masked, play
 from console.profiles.wizard import ProfileWizard
+from console.profiles.wizard_forms import OWN_TOPICS_HELP, OWN_TOPICS_LABEL
 from core.random_text import random_alphanumeric
 from profiles.choices import Strategy
 from profiles.models import DeviceProfile, ProvisioningKey
@@ -50,6 +51,8 @@ class ProfileForm(RefusableForm):
     class Meta:
         model = DeviceProfile
         fields = EDITED
+        labels = {"topic_pattern": OWN_TOPICS_LABEL}
+        help_texts = {"topic_pattern": OWN_TOPICS_HELP}
 
 
 class TryForm(forms.Form):

@@ -11,6 +11,7 @@ from core.random_text import random_alphanumeric
 from profiles.choices import AttributeScope, Strategy
 from profiles.models import DeviceProfile, ProvisioningKey, validate_default_attributes
 from profiles.services import secret_problem
+from profiles.topic_patterns import topic_pattern_problem
 
 STRATEGY_MEANINGS = {
     Strategy.DISABLED: "No device can provision. Choose it to prepare a profile, or to stop provisioning for a while.",
@@ -19,6 +20,12 @@ STRATEGY_MEANINGS = {
     Strategy.CHECK_PRE_PROVISIONED: "Only devices that you listed before can provision, each once. "
     "Choose it if you know the device names, so that a stranger with the key gets nothing.",
 }
+
+OWN_TOPICS_LABEL = "Own MQTT topics"
+OWN_TOPICS_HELP = (
+    "Topics on your own MQTT broker that each device may use besides the device API, e.g. plant/{device_name}/#. "
+    "{device_id}, {device_name}, {client_id} and {profile} stand for the values of the device; leave blank to allow none."
+)
 
 
 class StepForm(forms.Form):
@@ -128,6 +135,9 @@ class PermissionsForm(StepForm):
         required=False, max_length=255,
         help_text="Allowed device names, with * and ? as wildcards, e.g. DHT11-*. Leave blank to allow any name.",
     )  # fmt: skip
+    topic_pattern = forms.CharField(
+        required=False, max_length=255, label=OWN_TOPICS_LABEL, help_text=OWN_TOPICS_HELP,
+    )  # fmt: skip
     min_token_length = forms.IntegerField(
         min_value=1, max_value=255, initial=8, label="Minimum token length",
         help_text="In characters. A device that sends a shorter token is refused: short tokens can be guessed.",
@@ -138,6 +148,12 @@ class PermissionsForm(StepForm):
         "For devices that may lose a reply and send no idempotency key. 0 = a repeated request is refused. "
         "An idempotency key must be random: whoever guesses it gets the credentials.",
     )  # fmt: skip
+
+    def clean_topic_pattern(self) -> str:
+        pattern: str = self.cleaned_data["topic_pattern"]
+        if problem := topic_pattern_problem(pattern):
+            raise ValidationError(problem)
+        return pattern
 
 
 class ProvisioningForm(StepForm):

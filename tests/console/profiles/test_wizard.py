@@ -29,7 +29,12 @@ DETAILS = {
     "attributes-2-value": "",
     "attributes-2-scope": "SERVER_SCOPE",
 }
-PERMISSIONS = {"permissions-allow_x509": "on", "permissions-min_token_length": "12", "permissions-retry_window_s": "0"}
+PERMISSIONS = {
+    "permissions-allow_x509": "on",
+    "permissions-min_token_length": "12",
+    "permissions-retry_window_s": "0",
+    "permissions-topic_pattern": "plant/{device_name}/#",
+}
 SECRET = "a-secret-of-the-tests"
 PROVISIONING = {
     "provisioning-strategy": "CHECK_PRE_PROVISIONED_DEVICES",
@@ -62,6 +67,7 @@ def test_three_steps_make_the_profile_with_typed_attributes_and_its_key(client):
         {"key": "room", "value": "B 12", "scope": "SERVER_SCOPE"},
     ]
     assert (profile.allow_x509, profile.allow_access_token, profile.min_token_length) == (True, False, 12)
+    assert profile.topic_pattern == "plant/{device_name}/#"
     assert (profile.strategy, key.key, key.secret) == ("CHECK_PRE_PROVISIONED_DEVICES", "a-key-of-the-tests-1", SECRET)
     shown = client.get(response.url).content.decode()
     assert SECRET in shown
@@ -106,6 +112,16 @@ def test_wrong_details_are_errors_at_once(client, change, error):
 
     assert error in text
     assert "details-name" in text
+
+
+@pytest.mark.parametrize("pattern", ["plant/#", "v1/devices/me/{device_id}", "plant/{serial}/#", "plant/+/{device_id}"])
+def test_unusable_topic_pattern_is_an_error_at_once(client, pattern):
+    send(client, "details", DETAILS)
+
+    text = send(client, "permissions", PERMISSIONS | {"permissions-topic_pattern": pattern}).content.decode()
+
+    assert "permissions-topic_pattern" in text
+    assert "id_permissions-topic_pattern_error" in text
 
 
 def test_key_in_use_is_refused_and_nothing_is_made(client):
