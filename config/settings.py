@@ -320,6 +320,12 @@ MQTT_WINDOW = env.int("MQTT_WINDOW", default=200)
 MQTT_SESSION_EXPIRY_S = env.int("MQTT_SESSION_EXPIRY_S", default=600)
 MQTT_REQUEST_TOPIC = env.str("MQTT_REQUEST_TOPIC", default="/provision/request/{client_id}")
 MQTT_RESPONSE_TOPIC = env.str("MQTT_RESPONSE_TOPIC", default="/provision/response/{client_id}")
+# The bridge also serves the device API on the operator's broker: telemetry, attributes, updates. The embedded broker always does.
+MQTT_DEVICE_DATA = env.bool("MQTT_DEVICE_DATA", default=False)
+# Below which topic the messages of a device come out on that broker, and go in. As the Mosquitto plugin has it; with mount
+# points (EMQX) both are devices/{id}.
+MQTT_TOPIC_FROM_DEVICE = env.str("MQTT_TOPIC_FROM_DEVICE", default="devices/{name}")
+MQTT_TOPIC_TO_DEVICE = env.str("MQTT_TOPIC_TO_DEVICE", default="devices/{name}/down")
 # The embedded broker: maximum number of connections, and seconds until an idle provisioning session is closed.
 MQTT_MAX_CONNECTIONS = env.int("MQTT_MAX_CONNECTIONS", default=10_000)
 # Of those, connections from one address on which devices provision.

@@ -136,6 +136,18 @@ class NewsFeed:
                 listener(one)
 
 
+def changed_attributes(events: Iterable[LoggedEvent]) -> dict[uuid.UUID, dict[str, Any]]:
+    """Return the shared attributes that changed in `events`, by device, as devices hear of them."""
+    changes: dict[uuid.UUID, _Changes] = defaultdict(_Changes)
+    for event in events:
+        if event.device_id:
+            changes[event.device_id].add(event)
+    found: dict[uuid.UUID, dict[str, Any]] = {}
+    for chunk in _chunks(changes):
+        found |= _attributes({device_id: changes[device_id].keys for device_id in chunk if changes[device_id].keys != set()})
+    return {device_id: values for device_id, values in found.items() if values}
+
+
 def _news(changes: dict[uuid.UUID, _Changes]) -> dict[uuid.UUID, DeviceNews]:
     """Return the news in `changes`, by what is in the database now: three statements at most."""
     access = [device_id for device_id, change in changes.items() if change.access_changed]

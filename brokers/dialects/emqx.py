@@ -32,6 +32,8 @@ def configuration(broker: Broker, url: str) -> str:
 # {broker.name}: Firstlight decides who may connect.
 # MQTT_REQUEST_TOPIC=provision/{{client_id}}/provision/request
 # MQTT_RESPONSE_TOPIC=provision/{{client_id}}/provision/response
+# MQTT_TOPIC_FROM_DEVICE=devices/{{id}}
+# MQTT_TOPIC_TO_DEVICE=devices/{{id}}
 listeners.tcp.default.mountpoint = "${{client_attrs.mount}}"
 authentication = [
   {{

@@ -33,6 +33,8 @@ def configuration(broker: Broker, url: str) -> str:
 # {broker.name}: Firstlight decides who may connect. Only VerneMQ may read this file, it holds the secret.
 # MQTT_REQUEST_TOPIC=provision/{{client_id}}/provision/request
 # MQTT_RESPONSE_TOPIC=provision/{{client_id}}/provision/response
+# MQTT_TOPIC_FROM_DEVICE=devices/{{id}}
+# MQTT_TOPIC_TO_DEVICE=devices/{{id}}
 allow_anonymous = off
 plugins.vmq_passwd = off
 plugins.vmq_acl = off

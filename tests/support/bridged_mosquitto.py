@@ -22,7 +22,7 @@ from tests.support.mqtt import (
 )
 from tests.support.processes import Server, wait_for
 from tests.support.web import ROOT, create_profile, manage
-from transports.mqtt.bridge.connection import Account
+from transports.mqtt.bridge.account import Account
 from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.broker_address import BrokerAddress
 

@@ -5,16 +5,19 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 from paho.mqtt.client import MQTTv5, MQTTv311
 
+from transports.mqtt.bridge.account import Account
 from transports.mqtt.bridge.backoff import Backoff
-from transports.mqtt.bridge.connection import VERSION_NAMES, Account, BrokerConnection
+from transports.mqtt.bridge.connection import VERSION_NAMES, BrokerConnection
 from transports.mqtt.bridge.delivery import Delivery
+from transports.mqtt.bridge.device_data import DeviceData
 from transports.mqtt.bridge.inflight import InflightRequest
-from transports.mqtt.bridge.messages import Message
+from transports.mqtt.bridge.messages import Answer, Message
 from transports.mqtt.bridge.probe import Verdict, probe
 from transports.mqtt.bridge.reply_policy import ReplyPolicy
 from transports.mqtt.broker_address import BrokerAddress
@@ -45,7 +48,14 @@ class Reporter(Protocol):
 class Bridge:
     """Serves one broker until stopped. `run` owns everything; `stop` may be called from anywhere, a signal handler too."""
 
-    def __init__(self, account: Account, devices: BrokerAddress, answering: ReplyPolicy, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        account: Account,
+        devices: BrokerAddress,
+        answering: ReplyPolicy,
+        reporter: Reporter,
+        data: DeviceData | None = None,
+    ) -> None:
         self._account = account
         self._devices = devices
         self._answering = answering
@@ -53,7 +63,8 @@ class Bridge:
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
-        self._delivery = Delivery(answering, self._wake)
+        self._data = data
+        self._delivery = Delivery(answering, self._wake, data)
         self._connection: BrokerConnection | None = None
         self._version = MQTTv5
         self._reconnect = Backoff(0.5, LONGEST_WAIT_S)
@@ -83,6 +94,14 @@ class Bridge:
         """Take nothing more, finish what is in flight, disconnect."""
         self._stopping = True
         self._wake()
+
+    def is_ready(self) -> bool:
+        """Return whether the broker has granted this bridge its subscriptions. From any thread."""
+        return self._was_ready and not self._stopping
+
+    def send(self, answer: Answer, on_done: Callable[[], None]) -> None:
+        """Publish `answer`, on this connection or the next; `on_done` is called when the broker has it. From any thread."""
+        self._delivery.send(answer, on_done)
 
     # --- called by the connection ---------------------------------------------------------------
 
@@ -231,6 +250,8 @@ class Bridge:
     def _begin_to_stop(self) -> None:
         """Where other bridges share the work they get the requests that come now; else the broker keeps them for our return."""
         self._stop_by = time.monotonic() + STOP_WITHIN_S
+        if self._data:
+            self._data.stop()
         self._report()
         connection = self._connection
         on_shared = connection is not None and connection.ready and connection.shared

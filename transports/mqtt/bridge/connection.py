@@ -5,13 +5,13 @@ allows when it resends after a reconnect. So each connection has a client of its
 whatever raises there reaches the bridge, which drops the connection and makes another.
 """
 
+import logging
 import select
 import socket
 import ssl
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
@@ -21,10 +21,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from transports.mqtt.bridge.account import Account
 from transports.mqtt.bridge.inflight import InflightRequest
 from transports.mqtt.bridge.messages import Answer, Message
-from transports.mqtt.broker_address import BrokerAddress
 from transports.mqtt.client_ids import CERTIFICATE_PROPERTY, MAX_PACKET_PROPERTY
+
+log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
@@ -39,20 +41,9 @@ TAKEN_OVER = (
 )
 # MQTT 5.0 section 3.14.2.1.
 SESSION_TAKEN_OVER = 0x8E
+# The user property by which a bridge recognises what bridges have published.
+_OWN = ("from", "firstlight")
 VERSION_NAMES: Mapping[MQTTProtocolVersion, str] = {MQTTv5: "MQTT 5", MQTTv311: "MQTT 3.1.1"}
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who connects, and for what."""
-
-    broker: BrokerAddress
-    client_id: str
-    group: str
-    requests: str
-    shared_request: str
-    window: int
-    session_expiry_s: int
 
 
 class Listener(Protocol):
@@ -120,12 +111,12 @@ class BrokerConnection:
 
     def leave(self) -> None:
         """Give up the subscription, so that the broker sends new requests to other bridges."""
-        self._client.unsubscribe([self._shared_filter(), self._account.requests])
+        self._client.unsubscribe([*map(self._account.share, self._filters()), *self._filters()])
 
     def give_way(self) -> None:
         """Leave the broker to another bridge: give up the subscriptions, so that it keeps no requests for this one."""
         self._gives_way = True
-        self._client.unsubscribe([self._account.requests, self._account.shared_request or self._account.requests])
+        self._client.unsubscribe(self._filters())
         self._end(GAVE_WAY)
 
     def finish(self) -> None:
@@ -194,9 +185,7 @@ class BrokerConnection:
         if not self.shared and not self._listener.may_serve_alone():
             self.give_way()
             return
-        filters = [self._shared_filter() if self.shared else self._account.requests]
-        if self._account.shared_request:
-            filters.append(self._share(self._account.shared_request) if self.shared else self._account.shared_request)
+        filters = [self._account.share(name) if self.shared else name for name in self._filters()]
         if self.version == MQTTv5:
             # Retain handling 2: nothing that was retained; its sender waits no more.
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
@@ -205,14 +194,21 @@ class BrokerConnection:
             _, mid = self._client.subscribe([(name, 1) for name in filters])
         self._subscribing = mid or 0
         if self.version == MQTTv5:
-            other = self._account.requests if self.shared else self._shared_filter()
-            self._client.unsubscribe(other)
+            others = [name if self.shared else self._account.share(name) for name in self._filters()]
+            if not self._account.serves_data:
+                # The session may be from before the setting was turned off.
+                others += [*self._account.data_filters, *map(self._account.share, self._account.data_filters)]
+            self._client.unsubscribe(others)
+        elif self._account.serves_data:
+            log.warning("The broker does not speak MQTT 5, so data of devices is not stored (MQTT_DEVICE_DATA).")
 
     def _on_subscribe(self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties) -> None:
         if mid != self._subscribing:
             return
         if not reasons[0].is_failure:
             self.ready = True
+            if any(reason.is_failure for reason in reasons[1:]):
+                log.error("The broker refused subscriptions of the bridge. Its ACL must let the bridge read: %s", self._filters())
         elif self.shared:
             self.shared = False
             self._subscribe()
@@ -239,6 +235,7 @@ class BrokerConnection:
             correlation=getattr(properties, "CorrelationData", None),
             max_packet=_max_packet(user_properties.get(MAX_PACKET_PROPERTY, "")),
             certificate=user_properties.get(CERTIFICATE_PROPERTY, ""),
+            own=user_properties.get(_OWN[0]) == _OWN[1],
         )
         self._listener.arrived(message, received.mid if received.qos else 0)
 
@@ -261,17 +258,17 @@ class BrokerConnection:
         while self._outbox and len(self._under_way) < self._max_under_way and not self.ended:
             request, answer = self._outbox.popleft()
             properties = None
-            if self.version == MQTTv5 and answer.correlation is not None:
+            if self.version == MQTTv5 and (answer.correlation is not None or answer.own):
                 properties = _properties(PacketTypes.PUBLISH)
-                properties.CorrelationData = answer.correlation
+                if answer.correlation is not None:
+                    properties.CorrelationData = answer.correlation
+                if answer.own:
+                    properties.UserProperty = _OWN
             info = self._client.publish(answer.topic, answer.body, qos=1, properties=properties)
             self._under_way[info.mid] = request
 
-    def _share(self, name: str) -> str:
-        return f"$share/{self._account.group}/{name}"
-
-    def _shared_filter(self) -> str:
-        return self._share(self._account.requests)
+    def _filters(self) -> list[str]:
+        return self._account.filters(speaks_5=self.version == MQTTv5)
 
     def _end(self, why: str) -> None:
         self.ended = self.ended or why

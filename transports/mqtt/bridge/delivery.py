@@ -7,14 +7,13 @@ database is unavailable requests are held, unacknowledged (circuit_breaker).
 import logging
 import queue
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Protocol
 
-from transports.handler import Reply, ReplyKind
 from transports.mqtt.bridge.circuit_breaker import CircuitBreaker
+from transports.mqtt.bridge.device_data import DeviceData
 from transports.mqtt.bridge.inflight import InflightRequest, InflightRequests
-from transports.mqtt.bridge.messages import Answer, Message
-from transports.mqtt.bridge.reply_policy import ReplyPolicy, failure_reply, to_answer
+from transports.mqtt.bridge.messages import Answer, Message, Outcome
+from transports.mqtt.bridge.reply_policy import ReplyPolicy, failure_reply, to_outcome
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +31,15 @@ class ReplyChannel(Protocol):
 class Delivery:
     """Owns all requests in flight. One thread owns it; `wake` is called from others, when there is something to collect."""
 
-    def __init__(self, answering: ReplyPolicy, wake: Callable[[], None]) -> None:
+    def __init__(self, answering: ReplyPolicy, wake: Callable[[], None], data: DeviceData | None = None) -> None:
         self.channel: ReplyChannel | None = None
         self.taking = True
         self._answering = answering
+        self._data = data
         self._wake = wake
         self._inflight = InflightRequests()
-        self._replies: queue.SimpleQueue[tuple[InflightRequest, Reply]] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[tuple[InflightRequest, Outcome]] = queue.SimpleQueue()
+        self._to_send: queue.SimpleQueue[InflightRequest] = queue.SimpleQueue()
         self._woken = False
         self._breaker = CircuitBreaker()
         self._logged_dropping = self._logged_shared = self._logged_refused = False
@@ -83,14 +84,23 @@ class Delivery:
         request.handed_over = True
         self._complete(request)
 
+    def send(self, answer: Answer, on_done: Callable[[], None]) -> None:
+        """Publish what no device has asked for; `on_done` is called when the broker has it. From any thread."""
+        self._to_send.put(InflightRequest(Message("", b""), 0, answer.topic, answer=answer, on_done=on_done))
+        self._wake_once()
+
     # --- what is due -----------------------------------------------------------------------------
 
     def collect(self) -> None:
         """Send the answers that have become known, and try again what was held when it is time."""
         # First, so that a reply which comes from now on wakes us once more.
         self._woken = False
-        while not self._replies.empty():
-            self._settle(*self._replies.get())
+        while not self._outcomes.empty():
+            self._settle(*self._outcomes.get())
+        while not self._to_send.empty():
+            request = self._to_send.get()
+            self._inflight.add(request)
+            self._publish(request)
         if trial := self._breaker.next_trial():
             self._ask(trial)
 
@@ -101,6 +111,9 @@ class Delivery:
     # --- within ----------------------------------------------------------------------------------
 
     def _take(self, message: Message, mid: int) -> None:
+        if self._data and self._data.takes(message.topic):
+            self._take_data(self._data, message, mid)
+            return
         probe = self._answering.answer_probe(message)
         topic = probe.topic if probe else self._answering.response_topic(message)
         if not topic or (not mid and self._inflight.body_bytes > MAX_INFLIGHT_BYTES):
@@ -115,6 +128,19 @@ class Delivery:
         else:
             self._ask(request)
 
+    def _take_data(self, data: DeviceData, message: Message, mid: int) -> None:
+        full = not mid and self._inflight.body_bytes > MAX_INFLIGHT_BYTES
+        # A retained message is one from the past, delivered to every new subscription.
+        if full or message.retained or message.own:
+            self._leave_unanswered(message, mid, dropped=full)
+            return
+        request = InflightRequest(message, mid, "")
+        self._inflight.add(request)
+        self._ask_data(data, request)
+
+    def _ask_data(self, data: DeviceData, request: InflightRequest) -> None:
+        data.serve(request.message).add_done_callback(lambda done: self._put(request, done.result()))
+
     def _leave_unanswered(self, message: Message, mid: int, *, dropped: bool) -> None:
         if dropped and not self._logged_dropping:
             self._logged_dropping = True
@@ -126,30 +152,36 @@ class Delivery:
             self._acknowledge(mid)
 
     def _ask(self, request: InflightRequest) -> None:
+        if self._data and self._data.takes(request.message.topic):
+            self._ask_data(self._data, request)
+            return
         try:
             reply = self._answering.reply_to(request.message, request.response_topic)
         except Exception:
             log.exception("A request over MQTT failed unexpectedly")
             self._answer(request, failure_reply(request.message, request.response_topic))
             return
-        reply.add_done_callback(lambda done: self._put(request, done))
+        topic = request.response_topic
+        reply.add_done_callback(lambda done: self._put(request, to_outcome(done.result(), request.message, topic)))
 
-    def _put(self, request: InflightRequest, done: "Future[Reply]") -> None:
-        """Runs in the thread that made the reply."""
-        self._replies.put((request, done.result()))
+    def _put(self, request: InflightRequest, outcome: Outcome) -> None:
+        """Runs in the thread that made the outcome."""
+        self._outcomes.put((request, outcome))
+        self._wake_once()
+
+    def _wake_once(self) -> None:
         if not self._woken:
             self._woken = True
             self._wake()
 
-    def _settle(self, request: InflightRequest, reply: Reply) -> None:
-        answer = to_answer(reply, request.message, request.response_topic)
-        if answer is None:
+    def _settle(self, request: InflightRequest, outcome: Outcome) -> None:
+        if outcome.held:
             self._breaker.failed(request)
             return
-        if reply.kind == ReplyKind.UNSENDABLE:
+        if outcome.answer is None:
             self.handed_over(request, "")
         else:
-            self._answer(request, answer)
+            self._answer(request, outcome.answer)
         for released in self._breaker.served(request):
             self._ask(released)
 
@@ -168,6 +200,8 @@ class Delivery:
         if request.mid:
             self._acknowledge(request.mid)
         self._inflight.complete(request)
+        if request.on_done:
+            request.on_done()
         self._logged_dropping = self._logged_dropping and self._inflight.body_bytes > MAX_INFLIGHT_BYTES // 2
 
     def _acknowledge(self, mid: int) -> None:

@@ -5,6 +5,7 @@ already: provisioned twice, a device of a strict profile would get FAILURE. So t
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from transports.mqtt.bridge.messages import Answer, Message
@@ -24,6 +25,8 @@ class InflightRequest:
     delivered: bool = True
     answer: Answer | None = None
     handed_over: bool = False
+    # For what the bridge sends of its own accord: called once the broker has it.
+    on_done: Callable[[], None] | None = None
 
 
 class InflightRequests:

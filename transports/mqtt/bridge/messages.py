@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last four fields are MQTT 5's."""
+    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last five fields are MQTT 5's."""
 
     topic: str
     body: bytes = field(repr=False)
@@ -18,6 +18,8 @@ class Message:
     max_packet: int = 0
     # The certificate of the device's TLS connection, as the embedded broker signs it.
     certificate: str = field(default="", repr=False)
+    # Published by a bridge, not by a device.
+    own: bool = False
 
     def fingerprint(self) -> bytes:
         """Return a digest that identifies this message."""
@@ -35,3 +37,13 @@ class Answer:
     topic: str
     body: bytes = field(repr=False)
     correlation: bytes | None = field(default=None, repr=False)
+    # Marked as the bridge's own: on a broker with mount points it comes back on a topic that devices publish on.
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message. `held`: it has to wait, and is not acknowledged yet. Without an answer there is none to send."""
+
+    answer: Answer | None = None
+    held: bool = False

@@ -8,7 +8,7 @@ from provisioning.choices import Transport
 from transports.codecs import JSON
 from transports.handler import Reply, ReplyKind, ReplySize
 from transports.mqtt.bridge import probe_messages
-from transports.mqtt.bridge.messages import Answer, Message
+from transports.mqtt.bridge.messages import Answer, Message, Outcome
 from transports.mqtt.bridge.packet_size import reply_size
 from transports.mqtt.bridge.topics import Topics
 from transports.mqtt.client_ids import address_of, proven_certificate
@@ -71,11 +71,13 @@ class ReplyPolicy:
         return self.handle(message.body, Transport.MQTT, address_of(client_id), size=size, certificate=certificate)
 
 
-def to_answer(reply: Reply, message: Message, topic: str) -> Answer | None:
-    """Return what goes to the device; None while the database is unavailable, when the request has to wait."""
+def to_outcome(reply: Reply, message: Message, topic: str) -> Outcome:
+    """Return what goes to the device. While the database is unavailable the request is held."""
     if reply.kind == ReplyKind.UNAVAILABLE:
-        return None
-    return Answer(topic, reply.body, message.correlation)
+        return Outcome(held=True)
+    if reply.kind == ReplyKind.UNSENDABLE:
+        return Outcome()
+    return Outcome(Answer(topic, reply.body, message.correlation))
 
 
 def failure_reply(message: Message, topic: str) -> Answer:

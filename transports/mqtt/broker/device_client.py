@@ -26,6 +26,7 @@ from transports.mqtt.broker.clients import (
     Subscriptions,
 )
 from transports.mqtt.device_api import device_topics
+from transports.mqtt.device_api.gateway_topics import child_update
 from transports.mqtt.device_api.messages import Answer, MessageRefused, Served
 from transports.mqtt.device_api.topics import ATTRIBUTES, DEVICE_PREFIXES, GATEWAY_ATTRIBUTES, GATEWAY_PREFIX
 
@@ -95,7 +96,7 @@ class DeviceClient(Client):
         """Send a gateway what changed about one of its children."""
         qos = self._subscriptions.qos_for(GATEWAY_ATTRIBUTES)
         if news.attributes and qos is not None:
-            self._publish(Answer(GATEWAY_ATTRIBUTES, encode({"device": name, "data": news.attributes})), qos)
+            self._publish(child_update(name, news.attributes), qos)
 
     async def _end_if_invalid(self) -> None:
         # If the database is unavailable, the next message is checked all the same.

@@ -1,6 +1,7 @@
 """What a gateway may publish about its children, and what happens then. Runs in a database thread."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.db import transaction
 
@@ -8,6 +9,7 @@ from devices.gateways import child_of
 from devices.models import Device
 from devices.selectors import AttributeRequest, readable_attributes
 from devices.services import client_attributes_save, telemetry_save
+from transports.codecs.device_data import encode
 from transports.codecs.gateway_data import (
     decode_child,
     decode_child_attribute_request,
@@ -37,6 +39,11 @@ def serve(gateway: Device, topic: str, body: bytes) -> Served:
         raise MessageRefused(reason_codes.TOPIC_NAME_INVALID, "nothing is served on this topic")
     with transaction.atomic():
         return serves(gateway, body)
+
+
+def child_update(name: str, values: dict[str, Any]) -> Answer:
+    """Return what a gateway gets when shared attributes of its child `name` change."""
+    return Answer(GATEWAY_ATTRIBUTES, encode({"device": name, "data": values}))
 
 
 def _connect(gateway: Device, body: bytes) -> Served:

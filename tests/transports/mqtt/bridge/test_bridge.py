@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.bridge import TOPICS, HeldRequests
 from tests.support.processes import free_port, wait_for
+from transports.mqtt.bridge.account import Account
 from transports.mqtt.bridge.bridge import Bridge
-from transports.mqtt.bridge.connection import Account
 from transports.mqtt.bridge.reply_policy import ReplyPolicy
 from transports.mqtt.broker_address import BrokerAddress
 
