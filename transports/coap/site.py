@@ -84,7 +84,9 @@ class Site:
             answer = resource.too_large(request)
         else:
             answer = await resource.render(request)
-        answer.opt.block1 = request.opt.block1
+        if block1 := request.opt.block1:
+            # Not more: the answer is final, and a client sends no further blocks (RFC 7959 section 2.2).
+            answer.opt.block1 = (block1.block_number, False, block1.size_exponent)
         proven = echo.has_proven(request, address(request.remote))
         room = ANY_LENGTH if proven else payload_room(request, len(request.payload))
         return self._downloads.first_block(request, shortened(answer, room), room)

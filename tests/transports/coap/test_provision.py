@@ -172,6 +172,20 @@ def test_seventy_kb_with_coap_client_is_refused(service):
     assert "4.13" in output
 
 
+def test_seventy_kb_with_aiocoap_is_refused(service):
+    async def ask():
+        context = await Context.create_client_context()
+        try:
+            uri = f"coap://{service.host}:{service.port}/api/v1/provision"
+            return await context.request(Message(code=POST, uri=uri, payload=b"x" * 70_000)).response
+        finally:
+            await context.shutdown()
+
+    answer = asyncio.run(asyncio.wait_for(ask(), 90))
+
+    assert (answer.code, json.loads(answer.payload)["errorMsg"]) == (Code.REQUEST_ENTITY_TOO_LARGE, "The request is too large.")
+
+
 def test_other_methods_answer_4_05(peer):
     assert peer.ask(request(mid=30, code=GET)).code == Code.METHOD_NOT_ALLOWED
     assert peer.ask(request(mid=31, code=PUT)).code == Code.METHOD_NOT_ALLOWED
