@@ -1,7 +1,8 @@
 """Under which client ids devices were admitted: for brokers that ask again about each topic, and to end sessions."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from django.db import connection
 from django.utils import timezone
 
 from brokers.models import Broker, BrokerSession
@@ -11,14 +12,16 @@ MAX_CLIENT_ID = 255
 # Client ids that are remembered for one device and broker: a client may use another one each time.
 KEPT_PER_DEVICE = 20
 NOTED_AGAIN_AFTER = timedelta(hours=12)
+# By hand, as it is asked at each connect.
+_NOTED = """SELECT 1 FROM brokers_brokersession
+            WHERE broker_id = %s AND client_id = %s AND device_id = %s AND admitted_at > %s"""
 
 
 def note(broker: Broker, client_id: str, device: Device) -> None:
     """Remember that `device` was admitted as `client_id`. Costs one query if it was before."""
     client_id = client_id[:MAX_CLIENT_ID]
     now = timezone.now()
-    known = BrokerSession.objects.filter(broker=broker, client_id=client_id, device_id=device.pk)
-    if known.filter(admitted_at__gt=now - NOTED_AGAIN_AFTER).exists():
+    if _is_noted(broker, client_id, device, now - NOTED_AGAIN_AFTER):
         return
     BrokerSession.objects.bulk_create(
         [BrokerSession(broker=broker, client_id=client_id, device_id=device.pk, admitted_at=now)],
@@ -30,6 +33,13 @@ def note(broker: Broker, client_id: str, device: Device) -> None:
     old = list(rows.order_by("-admitted_at").values_list("pk", flat=True)[KEPT_PER_DEVICE : 2 * KEPT_PER_DEVICE])
     if old:
         BrokerSession.objects.filter(pk__in=old).delete()
+
+
+def _is_noted(broker: Broker, client_id: str, device: Device, since: datetime) -> bool:
+    with connection.cursor() as cursor:
+        at = connection.ops.adapt_datetimefield_value(since)
+        cursor.execute(_NOTED, [broker.pk.hex, client_id, device.pk.hex, at])
+        return cursor.fetchone() is not None
 
 
 def device_of(broker: Broker, client_id: str) -> Device | None:

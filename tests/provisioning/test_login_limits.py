@@ -3,8 +3,12 @@
 import pytest
 
 from devices.authentication import AuthenticationFailed, MqttConnect, PresentedToken
+from devices.credentials import MqttBasic
+from devices.services import device_create
+from profiles.services import profile_create
 from provisioning import login_limits as module
 from provisioning.choices import Transport
+from provisioning.errors import Unavailable
 from provisioning.login_limits import MAX_WAIT_S, LoginLimited, LoginLimits, authenticate
 
 GOOD = "right-token"
@@ -138,3 +142,17 @@ def test_nothing_that_is_kept_reveals_credentials(clock):
     kept = vars(module.login_limits)
     assert "s3cret" not in repr(kept)
     assert GOOD not in repr(kept)
+
+
+@pytest.mark.django_db
+def test_password_that_cannot_be_decrypted_is_no_wrong_guess(settings):
+    profile, _ = profile_create(name="sensors", strategy="DISABLED")
+    device = device_create(name="pump 1", profile=profile, credentials=MqttBasic("", "pump", GOOD))
+    keys, settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS, ["BhKPHk4w0lZqWZoDbV1oJ5vS0cD7mO6b2cYc8w0Q3zE="]
+
+    for _ in range(module.PASSWORDS_PER_NAME + 2):
+        with pytest.raises(Unavailable):
+            connect(GOOD)
+
+    settings.ENCRYPTION_KEYS = keys
+    assert connect(GOOD) == device

@@ -14,6 +14,7 @@ from devices.credentials import AccessToken
 from devices.models import Device, DeviceAttribute, LatestTelemetry
 from devices.services import device_create
 from profiles.services import profile_create
+from provisioning.errors import Unavailable
 from transports.http import views
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -261,8 +262,17 @@ def test_guesses_of_tokens_are_limited_and_devices_that_worked_before_go_on(devi
     assert elsewhere.status_code == 401
 
 
-def test_credentials_that_cannot_be_decrypted_are_answered_503(device, settings):
+def test_a_token_is_known_without_decryption(device, settings):
     settings.ENCRYPTION_KEYS = ["BhKPHk4w0lZqWZoDbV1oJ5vS0cD7mO6b2cYc8w0Q3zE="]
+
+    assert Client().post(f"/api/v1/{TOKEN}/telemetry", b"{}", content_type="").status_code == 200
+
+
+def test_while_credentials_cannot_be_compared_it_is_503(device, monkeypatch):
+    def unavailable(*_, **__):
+        raise Unavailable("No key in ENCRYPTION_KEYS decrypts a stored value.")
+
+    monkeypatch.setattr(views, "authenticate", unavailable)
 
     answer = Client().post(f"/api/v1/{TOKEN}/telemetry", b"{}", content_type="")
 
