@@ -1,4 +1,7 @@
-"""`python -m benchmarks.brokers`: a Mosquitto that admits by the plugin, as a ratio to the same one that admits anyone."""
+"""`python -m benchmarks.brokers`: a Mosquitto that admits by the plugin, as a ratio to the same one that admits anyone.
+
+Then what a running Firstlight takes for its part (broker_calls.py).
+"""
 
 import argparse
 import json
@@ -8,19 +11,15 @@ import socket
 import statistics
 import tempfile
 import time
-import urllib.request
 import uuid
 from pathlib import Path
 
-from benchmarks.installation import Installation
-from benchmarks.loads import http
-from benchmarks.preload import preload
+from benchmarks import broker_calls
 from tests.support import mosquitto_plugin
 from tests.support.broker_feed import BROKER, digest
 from tests.support.mosquitto_plugin import PluginMosquitto
 from tests.support.mqtt import CONNACK_ACCEPTED, connect_packet
 from tests.support.processes import Server, lasting_port, listens, program, wait_for
-from tests.support.web import manage
 
 PROCESSES = 2
 NOWHERE = "http://127.0.0.1:9"  # the plugin admits by its stored list
@@ -39,15 +38,14 @@ def main() -> None:
         for server in (anyone[0], empty.server, ours.server):
             if server:
                 server.stop()
-    first, second = _snapshots(options.devices) if options.snapshot else (0.0, 0.0)
-    result = {
-        "first_snapshot_s": first,
-        "next_snapshot_s": second,
-        "connects_per_second_anonymous": statistics.median(one for one, _ in rounds),
-        "connects_per_second_plugin": statistics.median(two for _, two in rounds),
-        "connects_ratio": statistics.median(two / one for one, two in rounds),
-        "plugin_memory_mib": memory,
-    }
+        result = {
+            "connects_per_second_anonymous": statistics.median(one for one, _ in rounds),
+            "connects_per_second_plugin": statistics.median(two for _, two in rounds),
+            "connects_ratio": statistics.median(two / one for one, two in rounds),
+            "plugin_memory_mib": memory,
+        }
+        if not options.plugin_only:
+            result |= broker_calls.measure(folder, built, options.devices, options.rounds, options.seconds)
     for key, value in result.items():
         print(f"{key:32} {value:,.2f}")
     if options.json:
@@ -59,7 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--devices", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--snapshot", action="store_true", help="also how long Firstlight on PostgreSQL takes for a snapshot")
+    parser.add_argument("--plugin-only", action="store_true", help="no snapshots, no admissions over HTTP, no kicks")
     parser.add_argument("--json", type=Path, default=os.environ.get("BENCH_JSON") or None)
     return parser.parse_args()
 
@@ -94,27 +92,6 @@ def _memory_mib(server: Server | None) -> float:
     assert server
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-def _snapshots(devices: int) -> tuple[float, float]:
-    """Return how many seconds the first snapshot of a broker takes, which decrypts every credential, and the next."""
-    with Installation() as installation:
-        made = installation.create_profile("benchmark", "ALLOW_CREATE_NEW_DEVICES")
-        http.run(port=installation.http_port, connections=1, seconds=1, names="warm", key=made["key"], secret=made["secret"])
-        preload(installation, made, devices, 1)
-        broker = json.loads(
-            manage(installation.environment, "create_broker", "b", "--kind", "mosquitto", "--json").splitlines()[-1]
-        )
-        request = urllib.request.Request(f"{broker['url']}/snapshot", headers={"Authorization": f"Bearer {broker['secret']}"})
-        return _seconds_of(request, devices), _seconds_of(request, devices)
-
-
-def _seconds_of(request: urllib.request.Request, devices: int) -> float:
-    begin = time.monotonic()
-    with urllib.request.urlopen(request, timeout=600) as answer:
-        lines = sum(1 for _ in answer)
-    assert lines > devices
-    return time.monotonic() - begin
 
 
 def _connects(port: int, options: argparse.Namespace) -> float:

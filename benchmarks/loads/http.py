@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.loads.outcome import Outcome
 from tests.support.processes import program
 
-SCRIPT = Path(__file__).with_name("wrk.lua")
+FOLDER = Path(__file__).parent
 MAX_THREADS = 2
 
 
@@ -17,13 +17,23 @@ def run(*, port: int, connections: int, seconds: float, names: str, key: str, se
 
     wrk does not read bodies here: whether a reply was a success is seen from the rows afterwards (see checks.py).
     """
+    values = {"NAMES": names, "KEY": key, "SECRET": secret} | ({"NUMBERED": "1"} if numbered else {})
+    return wrk("wrk.lua", values, port=port, connections=connections, seconds=seconds)
+
+
+def admissions(*, port: int, connections: int, seconds: float, broker: str, secret: str, devices: int) -> Outcome:
+    """Return what wrk saw while a broker of the generic kind asks about `devices` devices. A denial counts as refused."""
+    values = {"BROKER": broker, "SECRET": secret, "DEVICES": str(devices)}
+    return wrk("admit.lua", values, port=port, connections=connections, seconds=seconds)
+
+
+def wrk(script: str, values: dict[str, str], *, port: int, connections: int, seconds: float) -> Outcome:
+    """Return what wrk saw with `script` of this folder, which reads `values` from its environment."""
     threads = min(MAX_THREADS, connections)
-    environment = os.environ | {"NAMES": names, "KEY": key, "SECRET": secret, "THREADS": str(threads)}
-    if numbered:
-        environment["NUMBERED"] = "1"
+    environment = os.environ | values | {"THREADS": str(threads)}
     command = [
         program("wrk", "wrk"),
-        *(f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(SCRIPT)),
+        *(f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(FOLDER / script)),
         f"http://127.0.0.1:{port}",
     ]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
