@@ -2,7 +2,6 @@
 
 from django.conf import settings
 
-from devices.errors import QuotaExceeded
 from devices.models import Device
 from devices.selectors import AttributeRequest, readable_attributes
 from devices.services import client_attributes_save, telemetry_save
@@ -18,21 +17,13 @@ from transports.codecs.device_data import (
 
 
 def take_telemetry(device: Device, body: bytes) -> None:
-    """Keep the telemetry in `body`. Raises BadDeviceData."""
-    readings = decode_telemetry(body)
-    try:
-        telemetry_save(device=device, readings=readings)
-    except QuotaExceeded as err:
-        raise BadDeviceData(str(err)) from err
+    """Keep the telemetry in `body`. Raises BadDeviceData and QuotaExceeded."""
+    telemetry_save(device=device, readings=decode_telemetry(body))
 
 
 def take_attributes(device: Device, body: bytes) -> None:
-    """Set the client attributes in `body`. Raises BadDeviceData."""
-    values = decode_attributes(body)
-    try:
-        client_attributes_save(device=device, values=values)
-    except QuotaExceeded as err:
-        raise BadDeviceData(str(err)) from err
+    """Set the client attributes in `body`. Raises BadDeviceData and QuotaExceeded."""
+    client_attributes_save(device=device, values=decode_attributes(body))
 
 
 def answer_attribute_request(device: Device, body: bytes) -> bytes:

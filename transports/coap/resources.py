@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from devices.authentication import AuthenticationFailed, PresentedToken
+from devices.errors import QuotaExceeded
 from devices.models import Device
 from provisioning.choices import Transport
 from provisioning.errors import Unavailable
@@ -89,7 +90,7 @@ class DeviceDataResource(DeviceResource):
             return answer_to(peer, limited(err.retry_after_s), proven=proven)
         except AuthenticationFailed:
             raise Unauthorized from None
-        except BadDeviceData as err:
+        except (BadDeviceData, QuotaExceeded) as err:
             raise BadRequest(str(err)) from None
         except (Unavailable, OperationalError, InterfaceError):
             return message(unavailable())

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from core.deferred import respond_later
 from devices.authentication import AuthenticationFailed, PresentedToken
+from devices.errors import QuotaExceeded
 from devices.models import Device
 from provisioning.choices import Transport
 from provisioning.errors import Unavailable
@@ -101,7 +102,7 @@ class DeviceDataView(DeviceView):
             return _unauthorized(err)
         except BodyTooLarge:
             return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
-        except BadDeviceData as err:
+        except (BadDeviceData, QuotaExceeded) as err:
             return _error(HTTPStatus.BAD_REQUEST, str(err))
         except (Unavailable, OperationalError, InterfaceError):
             return response(unavailable())

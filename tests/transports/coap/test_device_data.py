@@ -82,6 +82,16 @@ def test_telemetry_in_blocks_is_kept(service, token):
     assert service.rows("SELECT count(*) FROM devices_latesttelemetry WHERE key LIKE 'key-%'") == ["100"]
 
 
+def test_keys_beyond_the_quota_answer_4_00_and_nothing_of_the_message_is_kept(service, peer, token):
+    peer.ask(request({"one": 1}, ("api", "v1", token, "telemetry"), mid=30))
+    beyond = json.dumps({f"beyond-{number}": 0 for number in range(1000)}).encode()
+
+    output, _ = service.coap_client("-b", "1024", path="/api/v1/chosen%2Fby-the-device/telemetry", payload=beyond)
+
+    assert "4.00 A device may have 1000 telemetry keys" in output
+    assert service.rows("SELECT count(*) FROM devices_latesttelemetry WHERE key LIKE 'beyond-%'") == ["0"]
+
+
 def test_attributes_are_read_by_query(service, peer, token):
     service.coap_client(path="/api/v1/chosen%2Fby-the-device/attributes", payload=b"{mode: 'eco', level: 3}")
 

@@ -211,3 +211,17 @@ def test_will_for_own_telemetry_is_stored_when_the_connection_breaks(broker, tok
     device.socket().close()
 
     wait_for(lambda: broker.telemetry().get("with-token", {}).get("state") == "lost", "the will")
+
+
+@pytest.mark.parametrize("topic", [TELEMETRY, ATTRIBUTES])
+def test_keys_beyond_the_quota_are_refused_with_a_reason_of_their_own(broker, topic):
+    name, reasons = f"quota of {topic}", []
+    device = connected(broker.port, username=broker.add_device(name), protocol=paho.MQTTv5)
+    device.on_publish = lambda _client, _userdata, _mid, reason, _properties: reasons.append(reason.getName())
+
+    for values in ({f"key {number}": 0 for number in range(1000)}, {"one more": 0}, {"key 1": 7}):
+        published(device, topic, values)
+
+    wait_for(lambda: len(reasons) == 3, "the PUBACKs")
+    assert reasons == ["Success", "Quota exceeded", "Success"]
+    gone(device)
