@@ -22,4 +22,10 @@ def check(broker: Broker) -> None:
     if accepted is None:
         # It hung up, which is as good as a refusal.
         accepted = False
-    Broker.objects.filter(pk=broker.pk).update(admits_anyone=accepted, checked_at=timezone.now())
+    note(broker, admits_anyone=accepted)
+
+
+def note(broker: Broker, *, admits_anyone: bool) -> None:
+    """Keep what a check with made-up credentials found."""
+    broker.admits_anyone, broker.checked_at = admits_anyone, timezone.now()
+    Broker.objects.filter(pk=broker.pk).update(admits_anyone=broker.admits_anyone, checked_at=broker.checked_at)

@@ -28,14 +28,16 @@ def calls_url(broker: Broker, base: str = "") -> str:
 
 
 def state_of(broker: Broker, now: datetime | None = None) -> str:
-    """Return "admits anyone", "silent" or "asks"."""
+    """Return "admits anyone", "silent", "not asked yet" or "asks"."""
     if broker.admits_anyone:
         return "admits anyone"
     last = broker.last_asked_at or broker.created_at
-    return "silent" if last < (now or timezone.now()) - SILENT_AFTER[broker.kind == BrokerKind.MOSQUITTO] else "asks"
+    if last < (now or timezone.now()) - SILENT_AFTER[broker.kind == BrokerKind.MOSQUITTO]:
+        return "silent"
+    return "asks" if broker.last_asked_at else "not asked yet"
 
 
 def brokers_in_trouble(now: datetime) -> list[tuple[Broker, str]]:
     """Return the brokers that admit anyone, and those without a recent request, with their states."""
     rows = [(broker, state_of(broker, now)) for broker in Broker.objects.defer("secret", "management_password")]
-    return sorted(((broker, state) for broker, state in rows if state != "asks"), key=lambda row: row[1])
+    return sorted(((broker, state) for broker, state in rows if state in ("admits anyone", "silent")), key=lambda row: row[1])

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from brokers.choices import BrokerKind
 from brokers.configuration import configuration
@@ -48,7 +49,7 @@ class NewBrokerForm(forms.Form):
 
 class BrokerForm(RefusableForm):
     management_password = forms.CharField(
-        required=False, widget=forms.PasswordInput(), help_text="Password or API secret. Leave blank to keep it."
+        required=False, widget=UnfoldAdminPasswordWidget(), help_text="Password or API secret. Leave blank to keep it."
     )
 
     class Meta:
@@ -66,9 +67,15 @@ class BrokerAdmin(PageAdmin):
         ("Management API", {"fields": ("management_url", "management_user", "management_password")}),
     )
 
-    @display(description="state", label={"asks": "success", "silent": "warning", "admits anyone": "danger"})
+    @display(
+        description="state", label={"asks": "success", "not asked yet": "info", "silent": "warning", "admits anyone": "danger"}
+    )
     def state(self, broker: Broker) -> str:
         return state_of(broker)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Broker | None = None) -> Any:
+        """Return the fields without the management API, where none is used."""
+        return self.fieldsets[:1] if obj and obj.kind not in ADAPTERS else self.fieldsets
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("secret", "management_password")
@@ -114,8 +121,8 @@ class BrokerAdmin(PageAdmin):
         return self._show_next(request, broker)
 
     def save_model(self, request: HttpRequest, obj: Broker, form: forms.ModelForm[Broker], change: Any) -> None:
-        values = {name: form.cleaned_data[name] for name in ("name", *MANAGED)}
-        if not values["management_password"]:
+        values = {name: form.cleaned_data[name] for name in ("name", *MANAGED) if name in form.cleaned_data}
+        if not values.get("management_password", "-"):
             del values["management_password"]
         broker_update(broker=obj, **values)
 
@@ -154,6 +161,8 @@ class BrokerAdmin(PageAdmin):
             "own_url": own_url(),
             "may_change": may_change,
             "ends_sessions": broker.kind in ADAPTERS,
+            # The plugin decides by itself and reports no denials.
+            "reports_denials": broker.kind != BrokerKind.MOSQUITTO,
             "configuration": configuration(broker) if shown else "",
             "findings": findings,
             "denials": broker.denials.all()[:SHOWN],

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from brokers import ending
+from brokers import checks, ending
 from brokers.models import Broker
 from brokers.mqtt_client import PlayedDevice
 from core.random_text import random_alphanumeric
@@ -53,6 +53,7 @@ def _play(broker: Broker, one: _Made, other: _Made) -> Iterator[Finding]:
         text = "connected with its token, and its telemetry was acknowledged." if yes else "was not let in, or not heard."
         yield Finding("Admitted", f"A provisioned device {text}", passed=yes)
         with PlayedDevice(broker, client_id=f"denied-{random_alphanumeric()}", username=random_alphanumeric()) as denied:
+            checks.note(broker, admits_anyone=bool(denied.accepted))
             text = "was let in: the broker does not ask." if denied.accepted else "was refused."
             yield Finding("Denied", f"A device with a made-up token {text}", passed=not denied.accepted)
         if not yes:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from brokers.models import Broker
 from brokers.selectors import brokers_in_trouble
 from console.dashboard.chart import attempts_chart
 from console.devices.actions import counted
@@ -23,10 +24,6 @@ DAY = timedelta(days=1)
 KEYS_END_SOON = timedelta(days=14)
 LONG_WAIT = timedelta(days=30)
 SHOWN = 8
-_BROKER_TROUBLE = {
-    "admits anyone": "The broker {} lets in a client with made-up credentials.",
-    "silent": "The broker {} has not asked for a long time.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ def concerns(now: datetime) -> list[Concern]:
         for row in failing_profiles(now - DAY)[:SHOWN]
     ]
     found += [
-        Concern(_BROKER_TROUBLE[state].format(broker), reverse("admin:brokers_broker_page", args=(broker.pk,)), grave=True)
+        Concern(_broker_trouble(broker, state), reverse("admin:brokers_broker_page", args=(broker.pk,)), grave=True)
         for broker, state in brokers_in_trouble(now)[:SHOWN]
     ]
     found += [
@@ -97,6 +94,14 @@ def concerns(now: datetime) -> list[Concern]:
         text = f"{requests} of the last day rejected: unreadable, or with a wrong key or secret."
         found.append(Concern(text, _list("provisioning_rejectedrequest")))
     return found
+
+
+def _broker_trouble(broker: Broker, state: str) -> str:
+    if state == "admits anyone":
+        return f"The broker {broker} lets in a client with made-up credentials."
+    if not broker.last_asked_at:
+        return f"The broker {broker} has never asked who may connect."
+    return f"The broker {broker} has not asked since {timezone.localtime(broker.last_asked_at):%Y-%m-%d %H:%M}."
 
 
 def _list(name: str, **query: object) -> str:

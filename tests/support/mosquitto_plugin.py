@@ -43,7 +43,7 @@ def _library(name: str) -> str:
 
 
 class PluginMosquitto:
-    """Mosquitto with the plugin on a free port, its configuration and store in `folder`.
+    """Mosquitto with the plugin on `port`, else a free one, its configuration and store in `folder`.
 
     `printed` is the configuration that create_broker prints, in place of url, broker and secret.
     """
@@ -60,11 +60,12 @@ class PluginMosquitto:
         configuration: str = "",
         printed: str = "",
         prefix: Sequence[str] = (),
+        port: int = 0,
         **options: str,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.sanitized, self.prefix = folder, sanitized, prefix
-        self.port = lasting_port()
+        self.port = port or lasting_port()
         self.replica = folder / "replica"
         (folder / "secret").write_text(secret + "\n")
         library = str(built / "firstlight.so")

@@ -112,6 +112,9 @@ def test_open_broker_fails_the_test_and_warns_on_the_dashboard(open_broker):
     assert "the broker does not ask" in findings["Denied"].text
     assert not Device.objects.exists()
     assert not DeviceProfile.objects.exists()
+    open_broker.refresh_from_db()
+    assert open_broker.admits_anyone
+    Broker.objects.update(admits_anyone=None)
     check(open_broker)
     open_broker.refresh_from_db()
     assert open_broker.admits_anyone
