@@ -316,8 +316,9 @@ MQTT_CERT_FILE = env.str("MQTT_CERT_FILE", default="").strip()
 MQTT_KEY_FILE = env.str("MQTT_KEY_FILE", default="").strip()
 # Requests that may be on their way to one bridge; must fit the limits of the broker (docs/mqtt.md).
 MQTT_WINDOW = env.int("MQTT_WINDOW", default=200)
-# How many seconds the broker keeps requests for a bridge that is offline. No device waits longer.
-MQTT_SESSION_EXPIRY_S = env.int("MQTT_SESSION_EXPIRY_S", default=600)
+# How many seconds a request may wait for a bridge that is offline, or for the database. Later its device has given up, and
+# would not hear of the credentials that it got.
+MQTT_SESSION_EXPIRY_S = env.int("MQTT_SESSION_EXPIRY_S", default=120)
 MQTT_REQUEST_TOPIC = env.str("MQTT_REQUEST_TOPIC", default="/provision/request/{client_id}")
 MQTT_RESPONSE_TOPIC = env.str("MQTT_RESPONSE_TOPIC", default="/provision/response/{client_id}")
 # The bridge also serves the device API on the operator's broker: telemetry, attributes, updates. The embedded broker always does.

@@ -13,7 +13,7 @@ from paho.mqtt.client import MQTTv5, MQTTv311
 
 from transports.mqtt.bridge.account import Account
 from transports.mqtt.bridge.backoff import Backoff
-from transports.mqtt.bridge.connection import VERSION_NAMES, BrokerConnection
+from transports.mqtt.bridge.connection import TAKEN_OVER, VERSION_NAMES, BrokerConnection
 from transports.mqtt.bridge.delivery import Delivery
 from transports.mqtt.bridge.device_data import DeviceData
 from transports.mqtt.bridge.inflight import InflightRequest
@@ -64,12 +64,12 @@ class Bridge:
         self._woken.setblocking(False)
         self._waker.setblocking(False)
         self._data = data
-        self._delivery = Delivery(answering, self._wake, data)
+        self._delivery = Delivery(answering, self._wake, data, max_age_s=account.session_expiry_s)
         self._connection: BrokerConnection | None = None
         self._version = MQTTv5
         self._reconnect = Backoff(0.5, LONGEST_WAIT_S)
         self._was_ready = self._has_spoken_5 = False
-        self._ready_since = 0.0
+        self._ready_since = self._stays_out_until = 0.0
         self._outage_logged = False
         self._verdict: Verdict | None = None
         self._probing: threading.Thread | None = None
@@ -154,7 +154,7 @@ class Bridge:
             self._waker.send(b"x")
 
     def _open(self) -> BrokerConnection | None:
-        if self._reconnect.seconds_left():
+        if self._reconnect.seconds_left() or self._must_stay_out():
             return None
         account = replace(self._account, session_expiry_s=self._session_expiry_s())
         self._connection = BrokerConnection(account, self._version, self)
@@ -163,6 +163,14 @@ class Bridge:
         except OSError as err:
             self._drop(f"It cannot be reached: {err.strerror or err}.")
         return self._connection
+
+    def _must_stay_out(self) -> bool:
+        """Return whether another bridge has taken over this one's client id, and serves. Both would evict each other for ever."""
+        if not self._stays_out_until:
+            return False
+        if time.monotonic() >= self._stays_out_until:
+            self._stays_out_until = time.monotonic() + LONGEST_WAIT_S if self._reporter.has_peers() else 0.0
+        return bool(self._stays_out_until)
 
     def _session_expiry_s(self) -> int:
         kept_s = self._account.session_expiry_s
@@ -183,6 +191,8 @@ class Bridge:
         connection, self._connection = self._connection, None
         self._renewing = False
         self._delivery.disconnected()
+        if why == TAKEN_OVER:
+            self._stays_out_until = time.monotonic() + LONGEST_WAIT_S
         if connection:
             connection.finish()
             if self._choose_version(connection):

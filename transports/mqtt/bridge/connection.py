@@ -37,7 +37,8 @@ READY_TIMEOUT_S = 10.0
 MAX_PACKET_BYTES = 1024 * 1024
 GAVE_WAY = "Another bridge serves this broker, which has no shared subscriptions: this one waits until that one is gone."
 TAKEN_OVER = (
-    "Another client took over the bridge's client id. If it is a bridge on another host, give each host a name of its own."
+    "Another client took over the bridge's client id. If it is a bridge on another host, give each host a name of its own. "
+    "This bridge stays out while another one serves."
 )
 # MQTT 5.0 section 3.14.2.1.
 SESSION_TAKEN_OVER = 0x8E
@@ -235,6 +236,7 @@ class BrokerConnection:
             correlation=getattr(properties, "CorrelationData", None),
             max_packet=_max_packet(user_properties.get(MAX_PACKET_PROPERTY, "")),
             certificate=user_properties.get(CERTIFICATE_PROPERTY, ""),
+            expires_in_s=getattr(properties, "MessageExpiryInterval", None),
             own=user_properties.get(_OWN[0]) == _OWN[1],
         )
         self._listener.arrived(message, received.mid if received.qos else 0)

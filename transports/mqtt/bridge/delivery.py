@@ -5,6 +5,7 @@ database is unavailable requests are held, unacknowledged (circuit_breaker).
 """
 
 import logging
+import math
 import queue
 from collections.abc import Callable
 from typing import Protocol
@@ -31,18 +32,21 @@ class ReplyChannel(Protocol):
 class Delivery:
     """Owns all requests in flight. One thread owns it; `wake` is called from others, when there is something to collect."""
 
-    def __init__(self, answering: ReplyPolicy, wake: Callable[[], None], data: DeviceData | None = None) -> None:
+    def __init__(
+        self, answering: ReplyPolicy, wake: Callable[[], None], data: DeviceData | None = None, max_age_s: float = math.inf
+    ) -> None:
         self.channel: ReplyChannel | None = None
         self.taking = True
         self._answering = answering
         self._data = data
+        self._max_age_s = max_age_s
         self._wake = wake
         self._inflight = InflightRequests()
         self._outcomes: queue.SimpleQueue[tuple[InflightRequest, Outcome]] = queue.SimpleQueue()
         self._to_send: queue.SimpleQueue[InflightRequest] = queue.SimpleQueue()
         self._woken = False
         self._breaker = CircuitBreaker()
-        self._logged_dropping = self._logged_shared = self._logged_refused = False
+        self._logged_dropping = self._logged_shared = self._logged_refused = self._logged_stale = False
 
     @property
     def unfinished(self) -> int:
@@ -59,7 +63,7 @@ class Delivery:
         if not session_present:
             self._inflight.session_lost()
         self.channel = channel
-        self._logged_refused = False
+        self._logged_refused = self._logged_stale = False
         for request in self._inflight.answered():
             self._publish(request)
 
@@ -155,6 +159,9 @@ class Delivery:
         if self._data and self._data.takes(request.message.topic):
             self._ask_data(self._data, request)
             return
+        if request.is_stale(self._max_age_s):
+            self._drop_stale(request)
+            return
         try:
             reply = self._answering.reply_to(request.message, request.response_topic)
         except Exception:
@@ -163,6 +170,16 @@ class Delivery:
             return
         topic = request.response_topic
         reply.add_done_callback(lambda done: self._put(request, to_outcome(done.result(), request.message, topic)))
+
+    def _drop_stale(self, request: InflightRequest) -> None:
+        """Leave a request unanswered that waited for the database until its device gave up.
+
+        Answered, it would leave a device whose credentials nobody has.
+        """
+        if not self._logged_stale:
+            self._logged_stale = True
+            log.warning("Requests that waited for the database for too long are dropped: their devices have given up.")
+        self._put(request, Outcome())
 
     def _put(self, request: InflightRequest, outcome: Outcome) -> None:
         """Runs in the thread that made the outcome."""

@@ -4,9 +4,10 @@ A broker repeats what was not acknowledged when the connection comes back. Such 
 already: provisioned twice, a device of a strict profile would get FAILURE. So the bridge recognises it by packet id and content.
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transports.mqtt.bridge.messages import Answer, Message
 
@@ -25,8 +26,14 @@ class InflightRequest:
     delivered: bool = True
     answer: Answer | None = None
     handed_over: bool = False
+    arrived_at: float = field(default_factory=time.monotonic)
     # For what the bridge sends of its own accord: called once the broker has it.
     on_done: Callable[[], None] | None = None
+
+    def is_stale(self, max_age_s: float) -> bool:
+        """Return whether the device has stopped waiting: `max_age_s` after its request, or earlier if the request says so."""
+        limit = max_age_s if self.message.expires_in_s is None else min(max_age_s, self.message.expires_in_s)
+        return time.monotonic() - self.arrived_at > limit
 
 
 class InflightRequests:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last five fields are MQTT 5's."""
+    """A message of a device, as the broker delivered it; `repeated` is its DUP flag. The last six fields are MQTT 5's."""
 
     topic: str
     body: bytes = field(repr=False)
@@ -18,6 +18,8 @@ class Message:
     max_packet: int = 0
     # The certificate of the device's TLS connection, as the embedded broker signs it.
     certificate: str = field(default="", repr=False)
+    # Seconds after which nobody waits for the answer, if the device has said so (Message Expiry Interval).
+    expires_in_s: int | None = None
     # Published by a bridge, not by a device.
     own: bool = False
 

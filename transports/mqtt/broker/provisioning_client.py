@@ -68,6 +68,7 @@ class ProvisioningClient(Client):
             message.body,
             lambda: self._done(message),
             self._request_properties + self._proof(client_id),
+            is_wanted=lambda: self._state.provisioning_clients.get(self.key) is self,
         )
         self._waiting += 1
         if not self._state.requests.offer(request):

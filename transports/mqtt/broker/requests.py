@@ -37,6 +37,8 @@ class Request:
     # For a bridge that speaks MQTT 5.
     properties: bytes = b""
     since: float = field(default_factory=time.monotonic)
+    # Whether the device is still there to hear the answer.
+    is_wanted: Callable[[], bool] = field(default=lambda: True, repr=False)
 
     @property
     def size(self) -> int:
@@ -136,6 +138,10 @@ class RequestQueue:
         self._drop_stale()
         while self._waiting:
             request = self._waiting[0]
+            if not request.is_wanted():
+                # Answered, it would only leave a device whose credentials nobody has.
+                self._bytes -= self._waiting.popleft().size
+                continue
             offers = [(session, session.qos_for(request.topic)) for session in self._sessions.values()]
             able = [(session, qos) for session, qos in offers if qos is not None]
             if not able:

@@ -186,3 +186,24 @@ def test_reply_that_the_device_cannot_take_is_not_sent_and_its_request_is_acknow
     delivery.collect()
 
     assert (channel.published, channel.acknowledged, delivery.unfinished) == ([], [7], 0)
+
+
+def test_request_that_waited_too_long_for_the_database_is_dropped(core: HeldRequests, channel: ReplyChannel):
+    delivery = Delivery(ReplyPolicy(TOPICS, shared=False, handle=core), lambda: None, max_age_s=3600)
+    delivery.connected(channel, session_present=False)
+    delivery.arrived(Message(OWN, b"patient"), 1)
+    delivery.arrived(Message(OWN, b"impatient", expires_in_s=0), 2)
+    assert [body for body, _ in core.requests] == [b"patient"]
+    core.answer(0, ReplyKind.UNAVAILABLE)
+    delivery.collect()
+    assert channel.acknowledged == [2]
+
+    wait_for(lambda: delivery.collect() or len(core.requests) == 2, "the patient one to be tried again")
+    core.answer()
+    delivery.collect()
+
+    delivery.handed_over(channel.under_way[0], "")
+
+    assert channel.published == [("/provision/response/d1", b"re patient", None)]
+    assert channel.acknowledged == [2, 1]
+    assert delivery.unfinished == 0

@@ -2,7 +2,15 @@
 
 import pytest
 
-from tests.support.mqtt import EchoBridge, connected, gone
+from tests.support.mqtt import (
+    CONNACK_ACCEPTED,
+    BareSocket,
+    EchoBridge,
+    connect_packet,
+    connected,
+    gone,
+    publish_packet,
+)
 from tests.support.processes import wait_for
 
 REQUEST, RESPONSE = "/provision/request", "/provision/response"
@@ -22,6 +30,21 @@ def test_request_before_any_bridge_is_there_is_answered_later(broker, device):
 
     wait_for(lambda: device.got, "the reply")
     assert device.got == [(RESPONSE, b"echo early")]
+    bridge.stop()
+
+
+def test_request_of_a_device_that_has_gone_is_not_answered(broker, device):
+    leaving = BareSocket(broker.port)
+    leaving.send(connect_packet(username="provision"))
+    assert leaving.receive(4) == CONNACK_ACCEPTED
+    leaving.send(publish_packet(REQUEST, b"abandoned") + b"\xe0\x00")
+    assert leaving.is_closed()
+    device.publish(REQUEST, b"patient")
+
+    bridge = EchoBridge(broker.port)
+
+    wait_for(lambda: device.got, "the reply")
+    assert bridge.bodies() == [b"patient"]
     bridge.stop()
 
 
