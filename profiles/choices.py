@@ -9,6 +9,13 @@ class Strategy(models.TextChoices):
     CHECK_PRE_PROVISIONED = "CHECK_PRE_PROVISIONED_DEVICES", "Check for pre-provisioned devices"
 
 
+class SecretUse(models.TextChoices):
+    """What devices present as the secret of a provisioning key."""
+
+    SHARED = "SHARED", "Shared: every device presents the key's secret"
+    DERIVED = "DERIVED", "Derived: each device presents a secret of its own, made from its name"
+
+
 class AttributeScope(models.TextChoices):
     """Who may read or set an attribute of a device."""
 

@@ -11,7 +11,8 @@ from core.encryption import EncryptedTextField
 from core.ids import new_id
 from core.json_values import json_problem
 from core.text import MAX_TEXT_LENGTH, has_control_characters
-from profiles.choices import AttributeScope, Strategy
+from profiles.choices import AttributeScope, SecretUse, Strategy
+from profiles.device_secrets import device_secret
 from profiles.topic_patterns import topic_pattern_problem
 
 
@@ -99,6 +100,7 @@ class ProvisioningKey(models.Model):
     profile = models.ForeignKey(DeviceProfile, on_delete=models.CASCADE, related_name="keys")
     key = models.CharField("provision device key", max_length=255, unique=True)
     secret = EncryptedTextField("provision device secret")
+    secret_use = models.CharField(max_length=16, choices=SecretUse.choices, default=SecretUse.SHARED)
     label = models.CharField(max_length=255, blank=True, help_text="What this key is for, e.g. a factory or a batch.")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(
@@ -117,6 +119,7 @@ class ProvisioningKey(models.Model):
         permissions = (("reveal_provisioningkey", "Can see provisioning keys and secrets"),)
         constraints = (
             models.CheckConstraint(condition=~Q(key=""), name="provisioning_key_not_empty"),
+            models.CheckConstraint(condition=Q(secret_use__in=SecretUse.values), name="provisioning_key_secret_use_known"),
             models.CheckConstraint(
                 condition=Q(use_limit=None) | Q(uses__lte=models.F("use_limit")), name="provisioning_key_uses_within_limit"
             ),
@@ -127,6 +130,10 @@ class ProvisioningKey(models.Model):
 
     def __repr__(self) -> str:
         return f"<ProvisioningKey {self.pk}>"
+
+    def secret_for(self, device_name: str) -> str:
+        """Return what the device `device_name` presents as the secret."""
+        return device_secret(self.secret, device_name) if self.secret_use == SecretUse.DERIVED else self.secret
 
     def is_expired(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now

@@ -17,6 +17,7 @@ from core.text import has_control_characters
 from core.unique import unique
 from events.choices import Kind
 from events.services import NewEvent, record
+from profiles.choices import SecretUse
 from profiles.models import DeviceProfile, ProvisioningKey
 
 MIN_SECRET_LENGTH = 16
@@ -27,7 +28,13 @@ NAME_TAKEN = "A profile with this name already exists."
 
 @transaction.atomic
 def profile_create(
-    *, name: str, strategy: str, key: str | None = None, secret: str | None = None, **fields: Any
+    *,
+    name: str,
+    strategy: str,
+    key: str | None = None,
+    secret: str | None = None,
+    secret_use: str = SecretUse.SHARED,
+    **fields: Any,
 ) -> tuple[DeviceProfile, ProvisioningKey]:
     """Return a new profile and its first key. Raises ValidationError and then creates nothing.
 
@@ -37,7 +44,7 @@ def profile_create(
     profile.full_clean()
     with unique("name", NAME_TAKEN):
         profile.save(force_insert=True)
-    return profile, key_create(profile=profile, key=key, secret=secret)
+    return profile, key_create(profile=profile, key=key, secret=secret, secret_use=secret_use)
 
 
 @transaction.atomic
@@ -59,7 +66,7 @@ def profile_delete(*, profile: DeviceProfile) -> None:
 
 
 def key_create(
-    *, profile: DeviceProfile, key: str | None = None, secret: str | None = None, label: str = "", **limits: Any
+    *, profile: DeviceProfile, key: str | None = None, secret: str | None = None, label: str = "", **options: Any
 ) -> ProvisioningKey:
     """Return a new key of `profile`; the others keep working. Raises ValidationError."""
     errors = {
@@ -74,7 +81,7 @@ def key_create(
         key=key or random_alphanumeric(),
         secret=secret or random_alphanumeric(),
         label=label,
-        **limits,
+        **options,
     )
     made.full_clean()
     with unique("key", "This key already exists."):
@@ -91,12 +98,18 @@ def key_revoke(*, key: ProvisioningKey) -> bool:
     return revoked
 
 
-def key_rotate(*, key: ProvisioningKey, label: str = "") -> ProvisioningKey:
+def key_rotate(*, key: ProvisioningKey, label: str = "", secret_use: str = "") -> ProvisioningKey:
     """Return a new key of the profile of `key`, which keeps working until it is revoked or expires.
 
-    The new key has the use limit of the old one, no uses yet and no expiry.
+    The new key has the use limit of the old one, no uses yet and no expiry; and its use of the secret unless `secret_use`
+    is given.
     """
-    return key_create(profile=key.profile, label=label or f"after {key}"[:MAX_SECRET_LENGTH], use_limit=key.use_limit)
+    return key_create(
+        profile=key.profile,
+        label=label or f"after {key}"[:MAX_SECRET_LENGTH],
+        use_limit=key.use_limit,
+        secret_use=secret_use or key.secret_use,
+    )
 
 
 @transaction.atomic

@@ -28,6 +28,10 @@ class Reason(models.TextChoices):
     KEY_EMPTY = "KEY_EMPTY", "The provision key or secret is empty."
     KEY_UNKNOWN = "KEY_UNKNOWN", "No profile has this provision key."
     SECRET_WRONG = "SECRET_WRONG", "The provision secret is wrong."
+    SECRET_NOT_DERIVED = (
+        "SECRET_NOT_DERIVED",
+        "With this key a device presents a secret derived from its name; it sent the key's own secret, or no name.",
+    )
     KEY_REVOKED = "KEY_REVOKED", "The provision key has been revoked."
     KEY_EXPIRED = "KEY_EXPIRED", "The provision key has expired."
     KEY_USED_UP = "KEY_USED_UP", "The provision key has reached its use limit."

@@ -29,7 +29,7 @@ from provisioning.models import GuessCount
 
 log = logging.getLogger(__name__)
 
-GUESSES = (Reason.KEY_EMPTY, Reason.KEY_UNKNOWN, Reason.SECRET_WRONG)
+GUESSES = (Reason.KEY_EMPTY, Reason.KEY_UNKNOWN, Reason.SECRET_WRONG, Reason.SECRET_NOT_DERIVED)
 MINUTE = timedelta(minutes=1)
 # A network of 48 bits may have many honest sites in it.
 WIDER_NETWORK_FACTOR = 10

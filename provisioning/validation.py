@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from core.text import MAX_TEXT_LENGTH, has_control_characters
 from devices.choices import CredentialsType
 from devices.credentials import Credentials, InvalidCredentials, normalized
-from profiles.choices import Strategy
+from profiles.choices import SecretUse, Strategy
 from profiles.models import DeviceProfile, ProvisioningKey
 from provisioning.choices import Reason
 from provisioning.errors import NotFound, Refused
@@ -56,9 +56,7 @@ def _checked_key(request: ProvisionRequest, key: ProvisioningKey | None, now: da
         raise NotFound(Reason.KEY_EMPTY)
     if key is None:
         raise NotFound(Reason.KEY_UNKNOWN)
-    # Constant time, so that response times reveal nothing about the secret. surrogatepass: JSON can carry lone surrogates.
-    if not hmac.compare_digest(request.secret.encode("utf-8", "surrogatepass"), key.secret.encode()):
-        raise NotFound(Reason.SECRET_WRONG)
+    _check_secret(request, key)
     if key.revoked_at:
         raise NotFound(Reason.KEY_REVOKED)
     if key.is_expired(now):
@@ -66,6 +64,17 @@ def _checked_key(request: ProvisionRequest, key: ProvisioningKey | None, now: da
     if key.profile.strategy == Strategy.DISABLED:
         raise NotFound(Reason.PROFILE_DISABLED)
     return key
+
+
+def _check_secret(request: ProvisionRequest, key: ProvisioningKey) -> None:
+    # Constant time, so that response times reveal nothing about the secret. surrogatepass: JSON can carry lone surrogates.
+    presented = request.secret.encode("utf-8", "surrogatepass")
+    name = (request.device_name or "").strip()
+    is_derived = key.secret_use == SecretUse.DERIVED
+    if is_derived and (not name or hmac.compare_digest(presented, key.secret.encode())):
+        raise NotFound(Reason.SECRET_NOT_DERIVED)
+    if not hmac.compare_digest(presented, key.secret_for(name).encode()):
+        raise NotFound(Reason.SECRET_WRONG)
 
 
 def _checked_name(device_name: str | None, profile: DeviceProfile) -> str:

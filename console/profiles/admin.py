@@ -161,10 +161,11 @@ def _try(request: HttpRequest, profile: DeviceProfile, form: TryForm) -> Played:
     key: ProvisioningKey = form.cleaned_data["key"]
     name = form.cleaned_data["device_name"]
     transport = Transport(form.cleaned_data["transport"])
-    body = {"provisionDeviceKey": key.key, "provisionDeviceSecret": key.secret} | ({"deviceName": name} if name else {})
+    secret = key.secret_for(name)
+    body = {"provisionDeviceKey": key.key, "provisionDeviceSecret": secret} | ({"deviceName": name} if name else {})
     shown = " Key and secret were shown." if key_reveal.may_reveal(request) else ""
     log_changes(request, [profile], f"Tried it over {transport.label} as {name or 'a nameless device'}.{shown}")
     played = play(transport, body, own_addresses(), http_host=request.get_host())
-    sent = played.sent if shown else masked(played.sent, [json.dumps(text)[1:-1] for text in (key.secret, key.key)])
+    sent = played.sent if shown else masked(played.sent, [json.dumps(text)[1:-1] for text in (secret, key.key)])
     got = played.got if request.user.has_perm(REVEAL_CREDENTIALS) else masked(played.got, [])
     return Played(transport, sent, got, played.took_ms, played.problem)

@@ -20,6 +20,7 @@ from console.devices.actions import counted
 from console.profiles import key_reveal
 from devices.bulk_services import devices_block
 from devices.models import Device
+from profiles.choices import SecretUse
 from profiles.models import ProvisioningKey
 from profiles.services import key_revoke, key_rotate, key_update
 
@@ -29,6 +30,10 @@ ADD = "profiles.add_provisioningkey"
 
 class RevokeForm(forms.Form):
     block_devices = forms.BooleanField(required=False)
+
+
+class RotateForm(forms.Form):
+    secret_use = forms.ChoiceField(required=False, choices=SecretUse.choices)
 
 
 class KeyForm(forms.Form):
@@ -56,8 +61,10 @@ class KeyForm(forms.Form):
 def rotate(request: HttpRequest, key_id: uuid.UUID) -> HttpResponse:
     """Create a second key; the first keeps working."""
     key = _key(request, key_id, ADD)
+    form = RotateForm(request.POST)
+    secret_use = form.cleaned_data["secret_use"] if form.is_valid() else ""
     with transaction.atomic():
-        made = attempt_service(request, lambda: key_rotate(key=key))
+        made = attempt_service(request, lambda: key_rotate(key=key, secret_use=secret_use))
         if made:
             log_changes(request, [key.profile], f"Key {key} rotated: a second key created, the first keeps working.", ADDITION)
             key_reveal.show_next(request, made)

@@ -18,6 +18,8 @@ from profiles.models import DeviceProfile, ProvisioningKey
 
 ATTEMPTS_SHOWN = 10
 KEYS_SHOWN = 50
+# The device of the snippets.
+SAMPLE_NAME = "my-device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,14 @@ def profile_context(request: HttpRequest, profile: DeviceProfile, *, revealed: u
     """Return the content of the page, with key and secret of the key `revealed`. A fixed number of queries."""
     rows = key_rows(profile, timezone.now())
     shown_key = next((row.key for row in rows if row.key.pk == revealed), None)
-    pair = Pair(shown_key.key, shown_key.secret) if shown_key else Pair()
+    pair = Pair(shown_key.key, shown_key.secret_for) if shown_key else Pair()
     return {
         "profile": profile,
         "strategy": Strategy(profile.strategy),
         "key_rows": rows,
         "live_keys": [row for row in rows if row.state == "live"],
         "shown_key": shown_key,
-        "snippets": snippets(pair, addresses_for(request), device_name="my-device"),
+        "snippets": snippets(pair, addresses_for(request), device_name=SAMPLE_NAME),
         "devices_total": profile.devices.count(),
         "attempts": profile.attempts.select_related("key").defer("key__secret")[:ATTEMPTS_SHOWN],
         "attempts_query": f"profile__id__exact={profile.pk}",

@@ -1,6 +1,7 @@
 """Snippets to provision a device of one profile: complete, and filled in for this profile and host."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from string import Template
 
@@ -15,10 +16,10 @@ SECRET_PLACEHOLDER = "PROVISION_DEVICE_SECRET"  # noqa: S105 - a placeholder
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Key and secret that devices present, or placeholders."""
+    """Key and secret that devices present, the secret by the device's name; or placeholders."""
 
     key: str = field(repr=False, default=KEY_PLACEHOLDER)
-    secret: str = field(repr=False, default=SECRET_PLACEHOLDER)
+    secret_for: Callable[[str], str] = field(repr=False, default=lambda _name: SECRET_PLACEHOLDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,15 @@ class Snippet:
 
 def snippets(pair: Pair, addresses: Addresses, *, device_name: str) -> list[Snippet]:
     """Return the snippets for devices that present `pair`."""
-    body = request_body(pair.key, pair.secret, device_name)
+    body = request_body(pair.key, pair.secret_for(device_name), device_name)
     return [
         Snippet("curl", "curl", "Debian: apt-get install curl", NEXT_LINE.join(curl(body, addresses))),
-        Snippet("mosquitto", "Mosquitto", "Debian: apt-get install mosquitto-clients", _mosquitto(body, addresses)),
+        Snippet(
+            "mosquitto",
+            "Mosquitto",
+            "Debian: apt-get install mosquitto-clients",
+            _mosquitto(body, _with_token(pair, device_name), addresses),
+        ),
         Snippet(
             "coap-client", "coap-client", "Debian: apt-get install libcoap3-bin", NEXT_LINE.join(coap_client(body, addresses))
         ),
@@ -46,16 +52,16 @@ def snippets(pair: Pair, addresses: Addresses, *, device_name: str) -> list[Snip
     ]
 
 
-def _mosquitto(body: str, at: Addresses) -> str:
+def _mosquitto(body: str, body_with_token: str, at: Addresses) -> str:
     with_reply = NEXT_LINE.join(mosquitto_rr(body, at, CLIENT_ID))
-    own_token = NEXT_LINE.join(mosquitto_pub(_with_token(body), at, CLIENT_ID))
+    own_token = NEXT_LINE.join(mosquitto_pub(body_with_token, at, CLIENT_ID))
     return f"# Provision and print the reply:\n{with_reply}\n\n# A device that chose its own token needs no reply:\n{own_token}"
 
 
-def _with_token(body: str) -> str:
-    fields = json.loads(body)
-    name = fields["deviceName"] + "-own-token"
-    return json.dumps(fields | {"deviceName": name, "credentialsType": "ACCESS_TOKEN", "token": "CHANGE-ME-own-token"})
+def _with_token(pair: Pair, device_name: str) -> str:
+    name = device_name + "-own-token"
+    own = {"credentialsType": "ACCESS_TOKEN", "token": "CHANGE-ME-own-token"}
+    return request_body(pair.key, pair.secret_for(name), name, **own)
 
 
 def _fill(template: str, body: str, at: Addresses) -> str:

@@ -1,14 +1,14 @@
 """The forms of the profile wizard, with an explanation of each choice."""
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
 from core.json_values import no_constant
 from core.random_text import random_alphanumeric
-from profiles.choices import AttributeScope, Strategy
+from profiles.choices import AttributeScope, SecretUse, Strategy
 from profiles.models import DeviceProfile, ProvisioningKey, validate_default_attributes
 from profiles.services import secret_problem
 from profiles.topic_patterns import topic_pattern_problem
@@ -19,6 +19,12 @@ STRATEGY_MEANINGS = {
     "Choose it if you have no list of devices.",
     Strategy.CHECK_PRE_PROVISIONED: "Only devices that you listed before can provision, each once. "
     "Choose it if you know the device names, so that a stranger with the key gets nothing.",
+}
+
+SECRET_USE_MEANINGS = {
+    SecretUse.SHARED: "Shared by all devices. Simple, but who reads the firmware of one device can register any name.",
+    SecretUse.DERIVED: "Each device presents base64(HMAC-SHA256(secret, device name)), which your factory writes into it. "
+    "A stolen device gives away its own name only; manage.py derive_secrets lists the secrets.",
 }
 
 OWN_TOPICS_LABEL = "Own MQTT topics"
@@ -167,11 +173,12 @@ class ProvisioningForm(StepForm):
     )  # fmt: skip
     secret = forms.CharField(
         max_length=255, strip=False, label="Provision device secret",
-        help_text="Shared secret, sent together with the key, 16 characters or more. Stored encrypted.",
-
+        help_text="Sent together with the key, or what the devices' secrets are made from. 16 characters or more. "
+        "Stored encrypted.",
     )  # fmt: skip
-
-    meanings: ClassVar = STRATEGY_MEANINGS
+    secret_use = forms.ChoiceField(
+        required=False, choices=SecretUse.choices, initial=SecretUse.SHARED, widget=forms.RadioSelect, label="Use of the secret"
+    )
 
     def clean_key(self) -> str:
         key = self._checked("key")
@@ -181,6 +188,9 @@ class ProvisioningForm(StepForm):
 
     def clean_secret(self) -> str:
         return self._checked("secret")
+
+    def clean_secret_use(self) -> str:
+        return self.cleaned_data["secret_use"] or SecretUse.SHARED
 
     def _checked(self, name: str) -> str:
         value: str = self.cleaned_data[name]
@@ -192,6 +202,11 @@ class ProvisioningForm(StepForm):
     def choices(self) -> list[tuple[str, str, str]]:
         """Return each strategy with its name and description."""
         return [(strategy.value, strategy.label, STRATEGY_MEANINGS[strategy]) for strategy in Strategy]
+
+    @property
+    def secret_uses(self) -> list[tuple[str, str, str]]:
+        """Return each use of the secret with its name and description."""
+        return [(use.value, use.label.partition(":")[0], SECRET_USE_MEANINGS[use]) for use in SecretUse]
 
 
 def generated_values() -> dict[str, str]:

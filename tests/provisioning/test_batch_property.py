@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from devices.credentials import AccessToken, MqttBasic, X509Certificate
 from devices.models import Device, DeviceCredentials
 from devices.services import device_create
+from profiles.device_secrets import device_secret
 from profiles.models import ProvisioningKey
 from profiles.services import key_create, key_revoke, profile_create
 from provisioning.choices import Reason, Transport
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 SECRET = "the-same-secret-everywhere"
 KEYS = [
-    f"{kind}-provisioning-key" for kind in ("create", "create-window", "create-limited", "check-own", "check-strict", "revoked")
+    f"{kind}-provisioning-key"
+    for kind in ("create", "create-window", "create-limited", "check-own", "check-strict", "revoked", "create-derived")
 ]
 TOKENS = [f"token-number-{number}" for number in range(5)]
 NAMES = ["taken", "own-0", "own-1", "own-2", "own-blocked", "own-bare", "strict-0", "new-0", "new-1", "new-2"]
@@ -38,6 +40,14 @@ CREDENTIALS = [
 ]
 KNOWN_VALUES = {*TOKENS, certificate_text("one")}
 
+
+def presented(request):
+    """Return `request` with the secret that its device derives; one device sends the key's own."""
+    if request.key != KEYS[6] or request.secret != SECRET or request.device_name == "new-2":
+        return request
+    return replace(request, secret=device_secret(SECRET, request.device_name or ""))
+
+
 requests = st.builds(
     ProvisionRequest,
     origin=st.just(Origin(Transport.HTTP, "192.0.2.1")),
@@ -48,7 +58,7 @@ requests = st.builds(
     lwm2m=st.sampled_from([False] * 15 + [True]),
     gateway=st.booleans(),
     idempotency_key=st.sampled_from([None, None, "idempotency-key-1", "idempotency-key-2"]),
-)
+).map(presented)
 
 
 def make_world():
@@ -68,6 +78,7 @@ def make_world():
         name="strict", strategy="CHECK_PRE_PROVISIONED_DEVICES", key=KEYS[4], secret=SECRET, allow_gateways=False
     )
     key_revoke(key=key_create(profile=create, key=KEYS[5], secret=SECRET))
+    key_create(profile=create, key=KEYS[6], secret=SECRET, secret_use="DERIVED")
     device_create(name="taken", profile=create, credentials=AccessToken(TOKENS[0]))
     for name, token in (("own-0", TOKENS[1]), ("own-1", TOKENS[2]), ("own-2", "stored-token-2")):
         device_create(name=name, profile=own, credentials=AccessToken(token))

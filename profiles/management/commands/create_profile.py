@@ -6,7 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from profiles.choices import Strategy
+from profiles.choices import SecretUse, Strategy
 from profiles.services import profile_create
 
 
@@ -18,11 +18,19 @@ class Command(BaseCommand):
         parser.add_argument("--strategy", required=True, choices=Strategy.values)
         parser.add_argument("--key", help="provision key, 16 characters or more (default: generated)")
         parser.add_argument("--secret", help="provision secret, 16 characters or more (default: generated)")
+        parser.add_argument(
+            "--secret-use",
+            type=str.upper,
+            choices=SecretUse.values,
+            default=SecretUse.SHARED,
+            metavar="shared|derived",
+            help="derived: each device presents a secret of its own, made from its name (see derive_secrets)",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
 
-    def handle(self, *, name: str, strategy: str, key: str | None, secret: str | None, **options: Any) -> None:
+    def handle(self, *, name: str, strategy: str, key: str | None, secret: str | None, secret_use: str, **options: Any) -> None:
         try:
-            profile, made = profile_create(name=name, strategy=strategy, key=key, secret=secret)
+            profile, made = profile_create(name=name, strategy=strategy, key=key, secret=secret, secret_use=secret_use)
         except ValidationError as err:
             problems = [f"{field}: {' '.join(texts)}" for field, texts in err.message_dict.items()]
             raise CommandError("The profile was not created. " + " ".join(problems)) from None
@@ -33,6 +41,7 @@ class Command(BaseCommand):
                 "strategy": profile.strategy,
                 "key": made.key,
                 "secret": made.secret,
+                "secret_use": made.secret_use.lower(),
             }
             self.stdout.write(json.dumps(values))
             return
