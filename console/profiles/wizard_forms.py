@@ -22,7 +22,7 @@ STRATEGY_MEANINGS = {
 }
 
 SECRET_USE_MEANINGS = {
-    SecretUse.SHARED: "Shared by all devices. Simple, but who reads the firmware of one device can register any name.",
+    SecretUse.SHARED: "Shared by all devices. Simple, but anyone who reads the firmware of one device can register any name.",
     SecretUse.DERIVED: "Each device presents base64(HMAC-SHA256(secret, device name)), which your factory writes into it. "
     "A stolen device gives away its own name only; manage.py derive_secrets lists the secrets.",
 }
