@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from core.networks import source_of
+from provisioning.errors import Unavailable
 
 
 class _Source:
@@ -16,10 +17,11 @@ class _Source:
 
 
 class FairTurns:
-    """Lets `at_once` calls of each source through at a time; further ones of that source wait. For one event loop."""
+    """Lets `at_once` calls of each source through at a time; `max_waiting` further ones wait. For one event loop."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, max_waiting: int) -> None:
         self._at_once = at_once
+        self._max_calls = at_once + max_waiting
         self._sources: dict[str, _Source] = {}
 
     def __len__(self) -> int:
@@ -28,9 +30,11 @@ class FairTurns:
 
     @asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
-        """Wait until it is the turn of a call from `address`, and keep the turn until the context ends."""
+        """Wait for the turn of a call from `address`, and keep it until the context ends. Raises Unavailable if too many wait."""
         name = source_of(address)
         source = self._sources.setdefault(name, _Source(self._at_once))
+        if source.calls >= self._max_calls:
+            raise Unavailable("Too many calls of one source are waiting.")
         source.calls += 1
         try:
             async with source.turns:

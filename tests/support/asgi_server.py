@@ -41,9 +41,9 @@ class AsgiServer:
         self._thread.join(READ_S)
         self._threads.close()
 
-    def connect(self) -> socket.socket:
-        """Return a new connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=READ_S)
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        """Return a new connection from the address `source`."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=READ_S, source_address=(source, 0))
 
     def ask(self, request: bytes) -> bytes:
         """Return what is answered to `request` on a connection of its own, which the server closes."""

@@ -2,12 +2,15 @@
 
 import asyncio
 
+import pytest
+
+from provisioning.errors import Unavailable
 from transports.fair_turns import FairTurns
 
 
 def test_calls_beyond_its_share_wait_for_the_same_source_only():
     async def scenario():
-        turns, release, through = FairTurns(2), asyncio.Event(), []
+        turns, release, through = FairTurns(2, 98), asyncio.Event(), []
 
         async def call(address):
             async with turns.turn(address):
@@ -18,6 +21,8 @@ def test_calls_beyond_its_share_wait_for_the_same_source_only():
         calls.append(asyncio.ensure_future(call("192.0.2.1")))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await call("192.0.2.66")
         assert sorted(through) == ["192.0.2.1", "192.0.2.66", "192.0.2.66"]
 
         release.set()
@@ -29,7 +34,7 @@ def test_calls_beyond_its_share_wait_for_the_same_source_only():
 
 def test_call_that_gives_up_leaves_no_trace():
     async def scenario():
-        turns = FairTurns(1)
+        turns = FairTurns(1, 1)
         async with turns.turn("2001:db8::1"):
             try:
                 async with asyncio.timeout(0), turns.turn("2001:db8::2"):

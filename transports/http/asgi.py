@@ -13,6 +13,8 @@ from core.deferred import Deferred
 from provisioning.errors import Unavailable
 from transports.codecs import JSON
 from transports.database_threads import Threads
+from transports.fair_turns import FairTurns
+from transports.http.addresses import address_in
 from transports.http.request_body import ClientGone, Receive, Refused, read_body, read_upload
 from transports.http.wsgi_call import Headers, Response, call, encode_headers, make_environ
 
@@ -22,6 +24,10 @@ Send = Callable[[Any], Awaitable[None]]
 MAX_UPLOADS = 4
 MAX_LONG_RESPONSES = 4
 RETRY_AFTER_S = 5
+# Requests of one client that wait for a thread at the same time in one process, so that it does not take all places in
+# that queue, and those that wait for this. Enough to keep all threads busy.
+TURNS_PER_SOURCE = 32
+MAX_WAITING_PER_SOURCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Application:
     def __init__(self, handler: WSGIHandler, threads: Threads, uploads: UploadLimits) -> None:
         self._handler, self._threads, self._uploads = handler, threads, uploads
         self._uploading = 0
+        self._turns = FairTurns(TURNS_PER_SOURCE, MAX_WAITING_PER_SOURCE)
         self._long_responses = threading.BoundedSemaphore(MAX_LONG_RESPONSES)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -45,9 +52,9 @@ class Application:
         try:
             with await self._read(scope, receive) as body:
                 environ = make_environ(scope, body)
-                response = await self._threads.run(
-                    call, self._handler, environ, _LongResponse(self._long_responses, receive, send)
-                )
+                send_long = _LongResponse(self._long_responses, receive, send)
+                async with self._turns.turn(address_in(environ)):
+                    response = await self._threads.run(call, self._handler, environ, send_long)
             if response and response.deferred:
                 response = await _finished(response.headers, response.deferred)
         except ClientGone:

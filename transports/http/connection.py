@@ -21,6 +21,8 @@ MIN_BYTES_PER_S = 8 * 1024
 IDLE_S = 60.0
 # The request line and all headers.
 MAX_HEADER_BYTES = 32 * 1024
+# Requests that a client may send before the answer to its first. uvicorn queues any number, and reads on after each answer.
+MAX_PIPELINED = 16
 CHECK_INTERVAL_S = 1.0
 
 
@@ -30,6 +32,10 @@ class ConnectionLimits:
 
     total: int
     per_source: int | None
+
+
+class TooManyPipelined(Exception):
+    """A client sends requests and does not wait for answers."""
 
 
 class SilentConnections:
@@ -124,6 +130,10 @@ class Connection(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
+        """Note that a request begins. Raises TooManyPipelined, which ends the parsing of what was received."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.transport.abort()
+            raise TooManyPipelined
         super().on_message_begin()
         self._receiving = self._in_headers = True
         self._received = 0

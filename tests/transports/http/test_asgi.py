@@ -167,6 +167,28 @@ def test_request_beyond_those_that_may_wait_for_a_thread_gets_503():
         assert b"200 OK" in read_all(client)
 
 
+def test_client_that_asks_very_often_waits_for_itself_only(monkeypatch):
+    monkeypatch.setattr(asgi, "TURNS_PER_SOURCE", 2)
+    monkeypatch.setattr(asgi, "MAX_WAITING_PER_SOURCE", 5)
+    release, begun = threading.Event(), []
+
+    def handler(environ, start_response):
+        begun.append(environ["REMOTE_ADDR"])
+        if environ["REMOTE_ADDR"] == "127.0.0.66":
+            release.wait(30)
+        return echo(environ, start_response)
+
+    with AsgiServer(handler, threads=3, max_waiting=4) as server, ExitStack() as open_ones:
+        often = [open_ones.enter_context(server.connect("127.0.0.66")) for _ in range(8)]
+        for client in often:
+            client.sendall(post())
+        # Two have a thread, five wait, and which of them is the eighth nobody knows.
+        wait_for(lambda: sum(map(answered, often)) == 1 and len(begun) == 2, "all eight")
+        assert parsed(server.ask(post()))[0] == 200
+        release.set()
+        assert sorted(parsed(read_all(client))[0] for client in often) == [200] * 7 + [503]
+
+
 def test_deferred_responses_hold_no_thread():
     futures = []
 

@@ -1,5 +1,6 @@
 """How long a client may hold a connection that it does not use."""
 
+import threading
 from contextlib import ExitStack
 
 import pytest
@@ -129,6 +130,20 @@ def test_silent_connections_make_room_for_new_ones(limits):
         assert [read_all(client) for client in clients[:2]] == [b"", b""]
         clients[4].sendall(CLOSING_GET)
         assert b"hello" in read_all(clients[4])
+
+
+def test_client_that_sends_requests_without_end_before_the_first_answer_is_dropped():
+    release = threading.Event()
+
+    def handler(environ, start_response):
+        release.wait(30)
+        return hello(environ, start_response)
+
+    with AsgiServer(handler) as server, server.connect() as client:
+        client.sendall(GET * 100)
+        assert read_all(client) == b""
+        release.set()
+        assert server.ask(CLOSING_GET).endswith(b"hello")
 
 
 def test_pipelined_requests_are_all_answered_and_then_the_connection_is_idle():

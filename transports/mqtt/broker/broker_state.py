@@ -12,8 +12,10 @@ from transports.mqtt.client_ids import split_client_id
 from transports.mqtt.topics import PerClientTopic
 
 DATABASE_THREADS = 4
-# CONNECTs of one address that the database works on at the same time; it does not take all places in the queue.
+# CONNECTs of one address that wait for a thread at the same time, so that it does not take all places in that queue,
+# and those that wait for this: all of its connections may.
 LOGINS_PER_ADDRESS = 64
+MAX_WAITING_LOGINS = 100_000
 
 
 class Answerable(Protocol):
@@ -28,7 +30,7 @@ class BrokerState:
     def __init__(self) -> None:
         self.requests = RequestQueue()
         self.database = DatabaseThreads(DATABASE_THREADS)
-        self.logins = FairTurns(LOGINS_PER_ADDRESS)
+        self.logins = FairTurns(LOGINS_PER_ADDRESS, MAX_WAITING_LOGINS)
         self.news = NewsFeed()
         self.provisioning_clients: dict[str, Answerable] = {}
         self.request_topic = PerClientTopic.of(settings.MQTT_REQUEST_TOPIC)
