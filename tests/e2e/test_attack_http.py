@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from tests.support.attack import open_connections, served_in_time
+from tests.support.attack import open_connections, repeated_requests, served_in_time
 from tests.support.nginx import Nginx
 from tests.support.web import Web, create_profile
 
@@ -71,6 +71,17 @@ def test_thousands_of_requests_that_never_end_keep_no_other_out(web, profile, ki
 def test_more_connections_than_files_keep_no_other_out(web, profile):
     with open_connections(web.port, 1_100, b""):
         assert_served(web, profile)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "request_line", [b"GET /admin/login/", b"POST /api/v1/no-such-token/telemetry"], ids=["login pages", "wrong tokens"]
+)
+def test_requests_without_pause_from_one_address_keep_no_other_out(web, profile, request_line):
+    request = request_line + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+    with repeated_requests(web.port, 1_000, request, "127.0.0.66"):
+        for _ in range(5):
+            assert_served(web, profile)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ import logging
 import resource
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -38,6 +40,39 @@ def open_connections(
     finally:
         for connection in opened:
             connection.close()
+
+
+@contextlib.contextmanager
+def repeated_requests(port: int, count: int, request: bytes, source: str) -> Iterator[None]:
+    """Send `request` on `count` connections from `source`, and again after each answer, from another process."""
+    code = (
+        "import selectors, socket, sys\n"
+        "port, count, source, request = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], bytes.fromhex(sys.argv[4])\n"
+        "ready = selectors.DefaultSelector()\n"
+        "def start():\n"
+        "    one = socket.create_connection(('127.0.0.1', port), 30, (source, 0))\n"
+        "    one.sendall(request)\n"
+        "    ready.register(one, selectors.EVENT_READ)\n"
+        "for _ in range(count): start()\n"
+        "print('all', flush=True)\n"
+        "while True:\n"
+        "    for key, _ in ready.select():\n"
+        "        try:\n"
+        "            assert key.fileobj.recv(1_000_000)\n"
+        "            key.fileobj.sendall(request)\n"
+        "        except (OSError, AssertionError):\n"
+        "            ready.unregister(key.fileobj)\n"
+        "            key.fileobj.close()\n"
+        "            start()\n"
+    )
+    command = [sys.executable, "-c", code, str(port), str(count), source, request.hex()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
+        try:
+            assert attacker.stdout
+            assert attacker.stdout.readline() == "all\n"
+            yield
+        finally:
+            attacker.kill()
 
 
 def served_in_time(ask: Callable[[float], int]) -> bool:
