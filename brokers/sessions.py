@@ -6,6 +6,7 @@ from django.db import connection
 from django.utils import timezone
 
 from brokers.models import Broker, BrokerSession
+from core.connections import prepared_rows
 from devices.models import Device
 
 MAX_CLIENT_ID = 255
@@ -36,10 +37,8 @@ def note(broker: Broker, client_id: str, device: Device) -> None:
 
 
 def _is_noted(broker: Broker, client_id: str, device: Device, since: datetime) -> bool:
-    with connection.cursor() as cursor:
-        at = connection.ops.adapt_datetimefield_value(since)
-        cursor.execute(_NOTED, [broker.pk.hex, client_id, device.pk.hex, at])
-        return cursor.fetchone() is not None
+    at = connection.ops.adapt_datetimefield_value(since)
+    return bool(prepared_rows(_NOTED, [broker.pk.hex, client_id, device.pk.hex, at]))
 
 
 def device_of(broker: Broker, client_id: str) -> Device | None:

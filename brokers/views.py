@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import Error
+from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
 from brokers.calls import Answer, Call, Denial, NotUnderstood
@@ -16,7 +16,7 @@ from brokers.dialects import DIALECTS, Dialect, generic
 from brokers.models import Broker
 from brokers.records import note_asked, note_denial
 from brokers.services import has_secret
-from core.connections import retry_stale_connection
+from core.connections import prepared_rows, retry_stale_connection
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ BEARER = "bearer "
 # Fields of a form. Django's own limit for the size of a body holds, too.
 MAX_FIELDS = 50
 # By hand: each call asks this, and making it with the ORM takes longer than all else but the device's credentials.
-_BROKER = "SELECT id, kind, name, secret_hash FROM brokers_broker WHERE id = %s"
+_BROKER = "SELECT name, kind, secret_hash FROM brokers_broker WHERE id = %s"
 
 
 def broker_call(request: HttpRequest, broker_id: uuid.UUID, name: str) -> HttpResponse:
@@ -68,10 +68,10 @@ def broker_with_secret(request: HttpRequest, broker_id: uuid.UUID) -> Broker | N
     presented = presented_secret(request)
     if not presented:
         return None
-    found = retry_stale_connection(lambda: list(Broker.objects.raw(_BROKER, [broker_id.hex])))
-    if not found:
+    rows = retry_stale_connection(lambda: prepared_rows(_BROKER, [broker_id.hex]))
+    if not rows:
         return None
-    (broker,) = found
+    broker = Broker.from_db(connection.alias, ("id", "name", "kind", "secret_hash"), (broker_id, *rows[0]))
     if not has_secret(broker, presented):
         note_denial(broker, "any", Denial("A call presented a wrong secret.", address=str(request.META.get("REMOTE_ADDR", ""))))
         return None

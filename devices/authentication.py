@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from core.connections import retry_stale_connection
+from core.connections import from_row, prepared_rows, retry_stale_connection
 from core.encryption import decrypt
 from core.text import MAX_TEXT_LENGTH, has_control_characters
 from devices.certificates import certificate_holder, certificate_prove
@@ -25,8 +25,8 @@ SEEN_INTERVAL = timedelta(minutes=1)
 # five times as long as the database does. A token is known by its id, so only what has a password needs decryption.
 _COLUMNS = ", ".join(f"devices_device.{field.column}" for field in Device._meta.concrete_fields)
 _BY_ID = f"""SELECT {_COLUMNS},
-           profiles_deviceprofile.name AS profile_name, profiles_deviceprofile.topic_pattern AS topic_pattern,
-           credentials_id, type, CASE WHEN type = '{CredentialsType.MQTT_BASIC.value}' THEN value END AS encrypted
+           profiles_deviceprofile.name, profiles_deviceprofile.topic_pattern,
+           credentials_id, type, CASE WHEN type = '{CredentialsType.MQTT_BASIC.value}' THEN value END
     FROM devices_devicecredentials
     JOIN devices_device ON devices_device.id = device_id
     JOIN profiles_deviceprofile ON profiles_deviceprofile.id = profile_id
@@ -145,12 +145,13 @@ def _candidates(*ids: str) -> list[_Found]:
     if not ids:
         return []
     found = []
-    for device in Device.objects.raw(_BY_ID, [ids[0], ids[-1]]):
-        values = vars(device)
-        profile = (device.profile_id, values.pop("profile_name"), values.pop("topic_pattern"))
+    for row in prepared_rows(_BY_ID, [ids[0], ids[-1]]):
+        device = from_row(Device, row)
+        profile_name, topic_pattern, credentials_id, kind, encrypted = row[-5:]
         # The other fields of the profile are read when somebody asks for them.
+        profile = (device.profile_id, profile_name, topic_pattern)
         device.profile = DeviceProfile.from_db(connection.alias, ("id", "name", "topic_pattern"), profile)
-        found.append(_Found(device, values.pop("credentials_id"), values.pop("type"), values.pop("encrypted")))
+        found.append(_Found(device, credentials_id, kind, encrypted))
     return found
 
 

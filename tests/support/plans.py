@@ -47,9 +47,10 @@ def _postgres_plans(found: Plans) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.connection.remove_notice_handler(note)
+        # A prepared SELECT ends, and its plan is noted, only when the next statement begins.
         with connection.cursor() as cursor:
             cursor.execute("SET auto_explain.log_min_duration = -1")
+        connection.connection.remove_notice_handler(note)
 
 
 def _seq_scans(node: dict[str, Any]) -> Iterator[str]:
