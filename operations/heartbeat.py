@@ -24,11 +24,15 @@ STALE = timedelta(seconds=12)
 
 
 class Beating:
-    """Writes the heartbeat of this process from a thread until stopped. `report` may be called from any thread."""
+    """Writes the heartbeat of this process from a thread until stopped. `report` may be called from any thread.
 
-    def __init__(self, process: Process) -> None:
+    `place` distinguishes the processes of one host that must not be mistaken for each other.
+    """
+
+    def __init__(self, process: Process, place: str = "") -> None:
         self._process = process
-        self._instance = f"{process}@{socket.gethostname()[:100]}:{os.getpid()}-{secrets.token_hex(3)}"
+        self._where = f"{process}@{socket.gethostname()[:100]}/{place}:" if place else f"{process}@{socket.gethostname()[:100]}:"
+        self._instance = f"{self._where}{os.getpid()}-{secrets.token_hex(3)}"
         self._ready = False
         self._note = ""
         self.is_alone = False
@@ -58,9 +62,23 @@ class Beating:
             connection.close()
             return False
 
-    def _ready_peers(self) -> QuerySet[Heartbeat]:
-        fresh = Heartbeat.objects.filter(process=self._process, ready=True, beat_at__gt=timezone.now() - STALE)
+    def has_twin(self, *, ready: bool) -> bool:
+        """Return whether another process reports from the same place: from a second host of the same name.
+
+        `ready`: only if it is ready. A process that died moments ago counts, too. False while the database is unavailable.
+        """
+        try:
+            return (self._ready_peers() if ready else self._peers()).filter(instance__startswith=self._where).exists()
+        except Error:
+            connection.close()
+            return False
+
+    def _peers(self) -> QuerySet[Heartbeat]:
+        fresh = Heartbeat.objects.filter(process=self._process, beat_at__gt=timezone.now() - STALE)
         return fresh.exclude(instance=self._instance)
+
+    def _ready_peers(self) -> QuerySet[Heartbeat]:
+        return self._peers().filter(ready=True)
 
     def may_serve_alone(self) -> bool:
         """Return whether this process alone may do work that cannot be shared. Then `is_alone` says whether it still may.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import threading
 from concurrent.futures import Future
 
@@ -18,6 +19,7 @@ from transports.mqtt.bridge.bridge import Bridge
 from transports.mqtt.bridge.reply_policy import ReplyPolicy
 
 KEEPS_BRIEFLY = "Other bridges share the work"
+TAKEN = "took over the bridge's client id"
 
 
 def test_two_bridges_share_the_load_and_answer_each_request_once(site: MakeSite):
@@ -74,6 +76,27 @@ def test_killed_bridge_of_several_holds_up_requests_for_seconds_only(site: MakeS
             break
     assert answered == 6
     gone(hears)
+
+
+def test_bridge_whose_client_id_is_taken_says_so_and_stays_out_while_the_other_serves(site: MakeSite):
+    here = site()
+    first = here.start_bridge()
+    # As on a second host of the same name: with lock files of its own it takes the same number, and so the same client id.
+    shutil.copytree(here.environment["FIRSTLIGHT_DATA"], here.folder / "second-host")
+    here.environment["FIRSTLIGHT_DATA"] = str(here.folder / "second-host")
+    second = here.start_bridge()
+
+    # Usually the first is evicted; if it was before the second had written a heartbeat, it comes back and evicts that one.
+    wait_for(lambda: TAKEN in first.output() + second.output(), "one to say so in its log", 60.0)
+    out, serving = (first, second) if TAKEN in first.output() else (second, first)
+    wait_for(lambda: TAKEN in here.notes(), "the same in its heartbeat", 60.0)
+    assert json.loads(ask(here, "d1", here.body("d1")))["status"] == "SUCCESS"
+
+    connected_before = out.output().count("Connected to the broker")
+    serving.kill()
+    wait_for(lambda: out.output().count("Connected to the broker") > connected_before, "it to serve again", 120.0)
+    assert TAKEN not in serving.output()
+    assert json.loads(ask(here, "d2", here.body("d2")))["status"] == "SUCCESS"
 
 
 def test_second_bridge_waits_where_there_are_no_shared_subscriptions(site: MakeSite):

@@ -75,6 +75,9 @@ class Reporter:
         self.ready = self.ready or ready
         self.waiting = "this one waits" in note
 
+    def has_twin(self, *, ready: bool) -> bool:
+        return False
+
     def has_peers(self) -> bool:
         return False
 

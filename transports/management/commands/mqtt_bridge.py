@@ -44,7 +44,7 @@ class Command(BaseCommand):
             data_filters=() if settings.MQTT_EMBEDDED_BROKER else device_topics.filters,
             serves_data=serves_data,
         )
-        beating = Beating(Process.MQTT_BRIDGE)
+        beating = Beating(Process.MQTT_BRIDGE, place=str(slot.number))
         beating.start()
         answering = ReplyPolicy(topics, settings.MQTT_ALLOW_SHARED_RESPONSES, handle, addressed=settings.MQTT_EMBEDDED_BROKER)
         data = DeviceData(device_topics)

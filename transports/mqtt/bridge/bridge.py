@@ -39,6 +39,7 @@ class Reporter(Protocol):
     def report(self, *, ready: bool, note: str = "") -> None: ...
     def has_peers(self) -> bool: ...
     def may_serve_alone(self) -> bool: ...
+    def has_twin(self, *, ready: bool) -> bool: ...
     @property
     def is_alone(self) -> bool: ...
     @property
@@ -169,7 +170,7 @@ class Bridge:
         if not self._stays_out_until:
             return False
         if time.monotonic() >= self._stays_out_until:
-            self._stays_out_until = time.monotonic() + LONGEST_WAIT_S if self._reporter.has_peers() else 0.0
+            self._stays_out_until = time.monotonic() + LONGEST_WAIT_S if self._reporter.has_twin(ready=True) else 0.0
         return bool(self._stays_out_until)
 
     def _session_expiry_s(self) -> int:
@@ -191,6 +192,9 @@ class Bridge:
         connection, self._connection = self._connection, None
         self._renewing = False
         self._delivery.disconnected()
+        # Mosquitto 2.0 closes the connection without the reason code.
+        if connection and connection.was_accepted and self._reporter.has_twin(ready=False):
+            why = TAKEN_OVER
         if why == TAKEN_OVER:
             self._stays_out_until = time.monotonic() + LONGEST_WAIT_S
         if connection:
@@ -248,7 +252,11 @@ class Bridge:
     def _report(self, trouble: str = "") -> None:
         """Write into the heartbeat how things stand."""
         connection = self._connection
-        if self._stopping or trouble or connection is None or not connection.ready:
+        is_ready = connection is not None and connection.ready
+        if not (self._stopping or trouble or is_ready):
+            # A probe that ends after its connection: what is wrong has been reported.
+            return
+        if self._stopping or trouble or connection is None or not is_ready:
             self._reporter.report(ready=False, note="stopping" if self._stopping else trouble)
             return
         how = f"{VERSION_NAMES[connection.version]}{', shared subscription' if connection.shared else ''}"

@@ -38,7 +38,7 @@ MAX_PACKET_BYTES = 1024 * 1024
 GAVE_WAY = "Another bridge serves this broker, which has no shared subscriptions: this one waits until that one is gone."
 TAKEN_OVER = (
     "Another client took over the bridge's client id. If it is a bridge on another host, give each host a name of its own. "
-    "This bridge stays out while another one serves."
+    "This bridge stays out while that one serves."
 )
 # MQTT 5.0 section 3.14.2.1.
 SESSION_TAKEN_OVER = 0x8E

@@ -44,6 +44,9 @@ class Reporter:
     def report(self, *, ready: bool, note: str = "") -> None:
         self.notes.append((ready, note))
 
+    def has_twin(self, *, ready: bool) -> bool:
+        return False
+
     def has_peers(self) -> bool:
         return False
 
