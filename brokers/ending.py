@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 READER = "broker-kicks"
 FIRST_RETRY = timedelta(seconds=2)
 LONGEST_RETRY = timedelta(minutes=5)
+# A session that the broker does not know of may be one that it does not show yet: RabbitMQ takes up to ten seconds.
+LOOKED_FOR = timedelta(seconds=30)
 GIVEN_UP_AFTER = timedelta(hours=24)
 # While one run works on a kick, another one leaves it alone for this long.
 CLAIMED_FOR = timedelta(seconds=30)
@@ -95,15 +97,18 @@ def _try(kick: BrokerKick) -> bool:
         rows.update(due_at=None, done_at=now, problem="Another device uses this client id now.")
         return False
     try:
-        ADAPTERS[kick.broker.kind](kick.broker, kick.client_id)
+        found = ADAPTERS[kick.broker.kind](kick.broker, kick.client_id)
     except KickFailed as err:
         log.warning("Broker %s did not end a session of device %s: %s", kick.broker_id, kick.device_id, err)
         wait = min(FIRST_RETRY * 2 ** min(kick.tries, 10), LONGEST_RETRY)
         given_up = now + wait > kick.created_at + GIVEN_UP_AFTER
         rows.update(due_at=None if given_up else now + wait, problem=str(err)[:255])
         return False
+    if not found and now < kick.created_at + LOOKED_FOR:
+        rows.update(due_at=now + FIRST_RETRY)
+        return False
     rows.update(due_at=None, done_at=timezone.now(), problem="")
-    return True
+    return found
 
 
 def _is_current(kick: BrokerKick) -> bool:

@@ -6,7 +6,8 @@ from brokers.choices import BrokerKind
 from brokers.kicks import emqx, rabbitmq, vernemq
 from brokers.models import Broker
 
-ADAPTERS: dict[str, Callable[[Broker, str], None]] = {
+# Each returns whether there was a session, as far as the broker says, and raises KickFailed.
+ADAPTERS: dict[str, Callable[[Broker, str], bool]] = {
     BrokerKind.EMQX: emqx.end_session,
     BrokerKind.RABBITMQ: rabbitmq.end_session,
     BrokerKind.VERNEMQ: vernemq.end_session,

@@ -6,6 +6,7 @@ from brokers.kicks.http import management_call
 from brokers.models import Broker
 
 
-def end_session(broker: Broker, client_id: str) -> None:
-    """End the session of `client_id`; one that is not there is as good. Raises KickFailed."""
-    management_call(broker, "DELETE", f"/api/v5/clients/{quote(client_id, safe='')}", accepted=(204, 404))
+def end_session(broker: Broker, client_id: str) -> bool:
+    """End the session of `client_id`. Return whether there was one. Raises KickFailed."""
+    path = f"/api/v5/clients/{quote(client_id, safe='')}"
+    return management_call(broker, "DELETE", path, accepted=(204, 404)).status != 404

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,8 +14,16 @@ TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 
-def management_call(broker: Broker, method: str, path: str, *, accepted: tuple[int, ...]) -> Any:
-    """Return the JSON of the answer, None if it is empty or no JSON. Raises KickFailed for a status that is not `accepted`."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a management API answered; `content` is None if it is empty or no JSON."""
+
+    status: int
+    content: Any
+
+
+def management_call(broker: Broker, method: str, path: str, *, accepted: tuple[int, ...]) -> Answer:
+    """Return the answer. Raises KickFailed for a status that is not `accepted`."""
     parts = urlsplit(broker.management_url)
     credentials = base64.b64encode(f"{broker.management_user}:{broker.management_password}".encode()).decode()
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -30,6 +39,6 @@ def management_call(broker: Broker, method: str, path: str, *, accepted: tuple[i
     if response.status not in accepted:
         raise KickFailed(f"The management API answered {response.status} {response.reason}.")
     try:
-        return json.loads(body) if body else None
+        return Answer(response.status, json.loads(body) if body else None)
     except ValueError:
-        return None
+        return Answer(response.status, None)

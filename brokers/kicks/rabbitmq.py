@@ -7,11 +7,15 @@ from brokers.kicks.http import management_call
 from brokers.models import Broker
 
 
-def end_session(broker: Broker, client_id: str) -> None:
-    """Close the MQTT connections of `client_id`; if there is none that is as good. Raises KickFailed."""
-    found = management_call(broker, "GET", "/api/connections?columns=name,variable_map.client_id", accepted=(200,))
+def end_session(broker: Broker, client_id: str) -> bool:
+    """Close the MQTT connections of `client_id`. Return whether there was one. Raises KickFailed.
+
+    The list is made of statistics: a connection is in it some seconds after it was made.
+    """
+    found = management_call(broker, "GET", "/api/connections?columns=name,variable_map.client_id", accepted=(200,)).content
     if not isinstance(found, list):
         raise KickFailed("The management API did not list connections.")
-    for row in found:
-        if row.get("variable_map", {}).get("client_id") == client_id:
-            management_call(broker, "DELETE", f"/api/connections/{quote(row['name'], safe='')}", accepted=(204, 404))
+    names = [row["name"] for row in found if row.get("variable_map", {}).get("client_id") == client_id]
+    for name in names:
+        management_call(broker, "DELETE", f"/api/connections/{quote(name, safe='')}", accepted=(204, 404))
+    return bool(names)

@@ -7,9 +7,10 @@ from brokers.kicks.http import management_call
 from brokers.models import Broker
 
 
-def end_session(broker: Broker, client_id: str) -> None:
-    """End the session of `client_id`; one that is not there is as good. Raises KickFailed."""
+def end_session(broker: Broker, client_id: str) -> bool:
+    """End the session of `client_id`. VerneMQ does not say whether there was one. Raises KickFailed."""
     if '"' in client_id:
         # VerneMQ puts it into a query of its own, unescaped (vmq_info_cli.erl).
         raise KickFailed("VerneMQ cannot end a session whose client id has a quotation mark.")
     management_call(broker, "GET", f"/api/v1/session/disconnect?client-id={quote(client_id, safe='')}&--cleanup", accepted=(200,))
+    return True

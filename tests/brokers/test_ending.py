@@ -122,6 +122,27 @@ def test_failure_is_kept_and_tried_again(api, device):
     assert ending.try_kicks() == 1
 
 
+@pytest.mark.parametrize(("kind", "client_id", "status"), [("emqx", "c 1/x", 404), ("rabbitmq", "not listed yet", None)])
+def test_session_that_the_broker_does_not_show_yet_is_looked_for_again(kind, client_id, status, api, device):
+    sessions.note(broker_of(kind, api), client_id, device)
+    ending.plan_for({device.pk})
+    api.status = status
+    assert ending.try_kicks() == 0
+    assert BrokerKick.objects.get().due_at > timezone.now()
+
+    api.status = None
+    BrokerKick.objects.update(due_at=timezone.now())
+    assert ending.try_kicks() == (kind == "emqx")
+
+    # One that never appears has ended by itself.
+    BrokerKick.objects.update(due_at=timezone.now(), done_at=None, created_at=timezone.now() - ending.LOOKED_FOR)
+    api.status = status
+    assert ending.try_kicks() == 0
+    kick = BrokerKick.objects.get()
+    assert (kick.due_at, kick.problem) == (None, "")
+    assert kick.done_at
+
+
 def test_client_id_that_another_device_took_over_is_left_alone(api, device):
     broker = broker_of("emqx", api)
     sessions.note(broker, "c", device)

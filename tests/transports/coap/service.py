@@ -142,6 +142,12 @@ class Peer:
     def receive(self) -> Message:
         return Message.decode(self.socket.recv(65_535))
 
+    def acknowledge(self, message: Message) -> None:
+        """Acknowledge a confirmable message, without which its sender sends nothing else (RFC 7252 section 4.7)."""
+        acknowledgement = Message(code=Code.EMPTY)
+        acknowledgement.mtype, acknowledgement.mid, acknowledgement.token = Type.ACK, message.mid, b""
+        self.send(acknowledgement.encode())
+
     def ask(self, datagram: bytes) -> Message:
         self.send(datagram)
         return self.receive()

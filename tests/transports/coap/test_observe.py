@@ -109,6 +109,7 @@ def test_deregistered_observer_hears_nothing_more(service, profile, peer):
         # An earlier change may be heard of twice, but not under the token that was given up.
         update = peer.receive()
         assert (update.token, update.mtype) == (b"p", CON)
+        peer.acknowledge(update)
         body = json.loads(update.payload)
 
 
