@@ -9,6 +9,8 @@ from core.encryption import lookup_id
 
 # The MQTT 5 user property with which the embedded broker gives the bridge the Maximum Packet Size of a client.
 MAX_PACKET_PROPERTY = "maximum-packet-size"
+# ... and how many bytes more than `/provision/response` alone the topic and the properties of its reply take.
+OVERHEAD_PROPERTY = "reply-overhead"
 # ... and with which it says whose private key the client has.
 CERTIFICATE_PROPERTY = "client-certificate"
 

@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from transports.mqtt.bridge.account import Account
 from transports.mqtt.bridge.inflight import InflightRequest
 from transports.mqtt.bridge.messages import Answer, Message
-from transports.mqtt.client_ids import CERTIFICATE_PROPERTY, MAX_PACKET_PROPERTY
+from transports.mqtt.client_ids import CERTIFICATE_PROPERTY, MAX_PACKET_PROPERTY, OVERHEAD_PROPERTY
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +234,8 @@ class BrokerConnection:
             repeated=bool(received.dup),
             response_topic=getattr(properties, "ResponseTopic", ""),
             correlation=getattr(properties, "CorrelationData", None),
-            max_packet=_max_packet(user_properties.get(MAX_PACKET_PROPERTY, "")),
+            max_packet=_number(user_properties.get(MAX_PACKET_PROPERTY, "")),
+            reply_overhead=_number(user_properties.get(OVERHEAD_PROPERTY, "")),
             certificate=user_properties.get(CERTIFICATE_PROPERTY, ""),
             expires_in_s=getattr(properties, "MessageExpiryInterval", None),
             own=user_properties.get(_OWN[0]) == _OWN[1],
@@ -277,8 +278,8 @@ class BrokerConnection:
         self.ready = False
 
 
-def _max_packet(value: str) -> int:
-    """Return the limit that the embedded broker gives for its client; from other brokers the value is the device's own."""
+def _number(value: str) -> int:
+    """Return a number that the embedded broker gives for its client; from other brokers the value is the device's own."""
     return int(value) if value.isdecimal() and len(value) <= 10 else 0
 
 

@@ -16,6 +16,8 @@ class Message:
     correlation: bytes | None = field(default=None, repr=False)
     # The largest packet that the device accepts, where the embedded broker says so; 0 is any.
     max_packet: int = 0
+    # Bytes that the device's own topic and properties take from its reply, where the embedded broker says so.
+    reply_overhead: int = 0
     # The certificate of the device's TLS connection, as the embedded broker signs it.
     certificate: str = field(default="", repr=False)
     # Seconds after which nobody waits for the answer, if the device has said so (Message Expiry Interval).

@@ -6,9 +6,12 @@ from transports.handler import ReplySize
 FIRMWARE_BUFFER = 256
 
 
-def reply_size(topic: str, correlation: bytes | None, max_packet: int) -> ReplySize:
-    """Return the size that a reply may have. `max_packet` is the client's Maximum Packet Size (MQTT 5), 0 if it named none."""
-    around = _overhead(topic, correlation)
+def reply_size(topic: str, correlation: bytes | None, max_packet: int, more: int = 0) -> ReplySize:
+    """Return the size that a reply may have.
+
+    `max_packet` is the client's Maximum Packet Size (MQTT 5), 0 if it named none; `more` are bytes that the broker adds.
+    """
+    around = _overhead(topic, correlation) + more
     wanted = min(FIRMWARE_BUFFER, max_packet or FIRMWARE_BUFFER) - around
     return ReplySize(wanted, max_packet - around if max_packet else None)
 

@@ -64,8 +64,9 @@ class ReplyPolicy:
         """Return a future of the reply, which will go to `topic`. It never fails."""
         if not self.addressed:
             return self.handle(message.body, Transport.MQTT, "", size=reply_size(topic, message.correlation, 0))
-        # The embedded broker delivers it on the topic that all devices share.
-        size = reply_size(self.topics.shared_response or topic, message.correlation, message.max_packet)
+        # The embedded broker delivers it on the topic that all devices share, or says how much longer the device's own is.
+        expected = self.topics.shared_response or topic
+        size = reply_size(expected, message.correlation, message.max_packet, message.reply_overhead)
         client_id = self.topics.client_of(message.topic)
         certificate = proven_certificate(client_id, message.certificate) if message.certificate else ""
         return self.handle(message.body, Transport.MQTT, address_of(client_id), size=size, certificate=certificate)

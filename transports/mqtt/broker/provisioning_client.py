@@ -16,7 +16,13 @@ from transports.mqtt.broker.clients import (
     Subscriptions,
 )
 from transports.mqtt.broker.requests import Request
-from transports.mqtt.client_ids import CERTIFICATE_PROPERTY, MAX_PACKET_PROPERTY, joined_client_id, signed_certificate
+from transports.mqtt.client_ids import (
+    CERTIFICATE_PROPERTY,
+    MAX_PACKET_PROPERTY,
+    OVERHEAD_PROPERTY,
+    joined_client_id,
+    signed_certificate,
+)
 from transports.mqtt.topics import REQUEST, RESPONSE
 
 # Requests of one client that may wait for an answer at once.
@@ -67,7 +73,7 @@ class ProvisioningClient(Client):
             self._state.request_topic.topic(client_id),
             message.body,
             lambda: self._done(message),
-            self._request_properties + self._proof(client_id),
+            self._request_properties + self._overhead(message.properties) + self._proof(client_id),
             is_wanted=lambda: self._state.provisioning_clients.get(self.key) is self,
         )
         self._waiting += 1
@@ -86,10 +92,19 @@ class ProvisioningClient(Client):
     def answer(self, request: str, body: bytes, qos: int) -> None:
         """Send the answer to one of this client's requests."""
         reply_to = self._reply_to.pop(request, mqtt5.NONE)
-        shared = RESPONSE in self._subscriptions or not self._own_topic
-        topic = reply_to.response_topic or (RESPONSE if shared else self._own_topic)
         packet_id = self._subscriptions.packet_id(min(qos, self._subscriptions.highest_qos))
-        self.link.publish(topic, body, packet_id, properties=mqtt5.correlation_properties(reply_to.correlation))
+        properties = mqtt5.correlation_properties(reply_to.correlation)
+        self.link.publish(self._reply_topic(reply_to), body, packet_id, properties=properties)
+
+    def _reply_topic(self, wishes: mqtt5.Properties) -> str:
+        shared = RESPONSE in self._subscriptions or not self._own_topic
+        return wishes.response_topic or (RESPONSE if shared else self._own_topic)
+
+    def _overhead(self, wishes: mqtt5.Properties) -> bytes:
+        """Return the property that says how much room topic and properties take from the reply."""
+        properties = len(mqtt5.correlation_properties(wishes.correlation))
+        more = len(self._reply_topic(wishes).encode()) - len(RESPONSE) + properties + len(mqtt5.varint_bytes(properties)) - 1
+        return mqtt5.user_property(OVERHEAD_PROPERTY, str(more)) if more else b""
 
     def _noted(self, properties: mqtt5.Properties) -> str:
         """Return the number under which the wishes of an MQTT 5 request are kept until its answer, "" if it has none."""
