@@ -16,6 +16,28 @@ import pytest
 VERSION = "1.13.14"
 FOLDER = Path(__file__).resolve().parent.parent.parent / ".venv-tb"
 
+# Devices, each in a thread of its own: provisions, connects with what it was given, sends telemetry.
+LIVES = """
+import json, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from tb_device_mqtt import TBDeviceMqttClient
+port, key, secret, devices = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+def live(number):
+    name = f"tb-{number}"
+    reply = TBDeviceMqttClient.provision("127.0.0.1", key, secret, port=port, device_name=name)
+    client = TBDeviceMqttClient("127.0.0.1", port, reply["credentialsValue"])
+    client.connect()
+    give_up = time.monotonic() + 60
+    while not client.is_connected() and time.monotonic() < give_up:
+        time.sleep(0.01)  # the client drops what it sends before its CONNACK
+    code = client.send_telemetry({"name": name}).get()
+    client.disconnect()
+    client.stop()
+    return [name, reply["credentialsValue"], code]
+with ThreadPoolExecutor(devices) as threads:
+    print(json.dumps(list(threads.map(live, range(devices)))))
+"""
+
 
 class TbClient:
     """Runs scripts that import `tb_device_mqtt` and `tb_device_http`."""
