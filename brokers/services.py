@@ -39,7 +39,7 @@ def broker_update(*, broker: Broker, **fields: Any) -> list[str]:
 
 @transaction.atomic
 def broker_rotate_secret(*, broker: Broker) -> None:
-    """Give `broker` a new secret. The old one is refused at once."""
+    """Give `broker` a new secret. The old one is refused within a second."""
     locked = Broker.objects.select_for_update(no_key=True).get(pk=broker.pk)
     _set_secret(locked, random_alphanumeric(SECRET_LENGTH))
     locked.save(update_fields=["secret", "secret_hash", "updated_at"])
@@ -47,7 +47,7 @@ def broker_rotate_secret(*, broker: Broker) -> None:
 
 
 def broker_delete(*, broker: Broker) -> None:
-    """Delete `broker`. Its calls are refused from now on."""
+    """Delete `broker`. Its calls are refused within a second."""
     broker.delete()
 
 

@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from brokers import views
 from brokers.dialects import DIALECTS
-from brokers.models import BrokerDenial
-from brokers.services import broker_create
+from brokers.models import Broker, BrokerDenial
+from brokers.services import broker_create, broker_delete, broker_rotate_secret
 from devices.bulk_services import devices_block
 from devices.credentials import AccessToken
 from devices.models import Device
@@ -101,6 +102,26 @@ def test_what_is_not_understood_is_denied(contract, body, client):
     response = client.post(path, body, content_type="application/json", headers={"vernemq-hook": "auth_on_register"})
 
     assert answered(response, contract["denied"]) == contract["denied"]["answer"]
+
+
+def test_new_secret_works_at_once_and_the_old_one_no_longer_than_a_broker_is_believed(client, values, monkeypatch):
+    monkeypatch.setattr(views, "RECENT_S", 3600.0)
+    broker = broker_create(name="b", kind="emqx", secret="secret-of-the-broker")
+    contract = next(one for one in CONTRACTS if one["kind"] == "emqx")
+    exchange = filled(contract["exchanges"][0], values)
+
+    def is_denied(secret):
+        return answered(ask(client, broker, exchange, secret), contract["denied"]) == contract["denied"]["answer"]
+
+    assert not is_denied("secret-of-the-broker")
+    broker_rotate_secret(broker=broker)
+    assert is_denied("a-wrong-secret-0001")
+    assert is_denied("secret-of-the-broker")
+    assert not is_denied(broker.secret)
+
+    broker_delete(broker=Broker.objects.get())
+    monkeypatch.setattr(views, "RECENT_S", 0.0)
+    assert is_denied(broker.secret)
 
 
 def test_no_two_dialects_answer_a_call_of_the_same_name():
