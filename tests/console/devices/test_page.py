@@ -1,7 +1,5 @@
 """The page of a device, without a browser."""
 
-import re
-
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
@@ -103,11 +101,3 @@ def test_viewer_sets_no_shared_attribute(device):
     )
 
     assert answer.status_code == 403
-
-
-def test_path_above_the_page_has_the_name_as_it_is_written_and_no_double_entry(device):
-    Device.objects.update(name="dht-1")
-
-    text = client_of("Viewer").get(page(device)).content.decode()
-
-    assert [part.strip() for part in re.findall(r'tracking-tight">([^<]+)<', text)] == ["Devices", "dht-1"]

@@ -22,7 +22,7 @@ def test_rotate_overlaps_and_revoke_ends_one_and_blocks_its_devices(window, stac
     page = window.page
     first = make_profile(window, "Rotation")
     reply = provision(stack, "HTTP", *first, "rot-1")
-    page.get_by_role("button", name="Rotate").click()
+    page.get_by_role("button", name="Rotate", exact=True).click()
     page.get_by_text("A second key was created.").wait_for()
     second = copied(window, "provision device key"), copied(window, "provision device secret")
 
