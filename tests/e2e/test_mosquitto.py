@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.conftest import MakeSite
 from tests.support.bridged_mosquitto import ask
+from tests.support.mqtt import connected, gone
 from tests.support.processes import wait_for
 from transports.codecs import provision_pb2 as wire
 
@@ -104,6 +105,19 @@ def test_tls_for_devices_and_with_a_certificate_of_the_bridges_own(site: MakeSit
     assert json.loads(ask(here, "d1", here.body("d1")))["status"] == "SUCCESS"
     assert json.loads(here.broker.request_over_tls("d2", here.body("d2").decode()))["status"] == "SUCCESS"
     assert "mqtts://localhost" in bridge.output()
+
+
+def test_log_of_the_broker_has_no_access_token(site: MakeSite):
+    here = site()
+    token = "token-of-a-device-0001"
+
+    # The second one has connected when the broker has long done with the first one.
+    for client_id in ("meter-1", "meter-2"):
+        gone(connected(here.broker.device_port, client_id=client_id, username=token))
+
+    log = (here.broker.folder / "log").read_text()
+    assert log
+    assert token not in log
 
 
 def answers(listener: Any, count: int = 1, timeout_s: float = 30.0) -> list[dict[str, Any]]:
