@@ -21,7 +21,7 @@ def device_names(file: BinaryIO) -> list[str]:
 
 
 def _texts(file: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Yield lines and what stands there for a name."""
+    """Yield the number of each line and its text for the name."""
     form = detect(file)
     records = Records(file, form)
     columns = [guessed(header) for header in records.headers]

@@ -54,6 +54,7 @@ class Waits:
     def _run(self) -> None:
         waiting = self._begin([])
         while waiting:
+            # Polling, as in events/readers.py. The thread ends by itself once nobody waits, so nothing has to wake it.
             time.sleep(POLL_INTERVAL_S)
             waiting = self._begin([one for one in waiting if _look(one)])
         connection.close()
@@ -83,6 +84,7 @@ def _look(one: _Wait) -> bool:
         connection.close()
         result = HTTPStatus.SERVICE_UNAVAILABLE
     except Exception:
+        # The outermost handler: an error with one plugin must not end the thread that all of them wait for.
         log.exception("A broker's question could not be answered")
         result = HTTPStatus.INTERNAL_SERVER_ERROR
     # Not if the server has given up waiting, as it does when it stops.

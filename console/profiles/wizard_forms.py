@@ -30,7 +30,7 @@ SECRET_USE_MEANINGS = {
 OWN_TOPICS_LABEL = "Own MQTT topics"
 OWN_TOPICS_HELP = (
     "Topics on your own MQTT broker that each device may use besides the device API, e.g. plant/{device_name}/#. "
-    "{device_id}, {device_name}, {client_id} and {profile} stand for the values of the device; leave blank to allow none."
+    "{device_id}, {device_name}, {client_id} and {profile} are replaced by values of the device; leave blank to allow none."
 )
 
 

@@ -139,7 +139,7 @@ def test_viewer_and_staff_without_rights_change_nothing(rows):
 
     assert changing(client_of("Viewer"), ("post",), OWN) == set()
     assert changing(nobody, ("post",), OWN) == set()
-    # The same requests do change things for whoever may.
+    # The same requests do change things for users with the right.
     root = Client()
     root.force_login(User.objects.get(username="owner"), backend="django.contrib.auth.backends.ModelBackend")
     changed = changing(root, ("post",), OWN | CALLING)

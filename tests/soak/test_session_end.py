@@ -45,6 +45,7 @@ def revoked_at(broker, names):
     """Take the access of each of `names` away, at random moments; return when that was committed."""
     committed = {}
     for number, name in enumerate(names):
+        # Else all would fall on the same moment of the interval in which the broker reads events.
         time.sleep(random.uniform(0, 0.2))
         committed[name] = broker.shell(REVOKE, service=SERVICES[number % len(SERVICES)], name=name)
     return committed

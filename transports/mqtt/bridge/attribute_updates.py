@@ -78,6 +78,7 @@ class AttributeUpdates:
             self._failing = True
             return RETRY_INTERVAL_S
         except Exception:
+            # The outermost handler of the thread, which must go on with the next page.
             log.exception("Attribute updates could not be published; trying again")
             return RETRY_INTERVAL_S
         self._failing = False

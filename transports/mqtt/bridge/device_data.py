@@ -71,6 +71,7 @@ class DeviceData:
                 self._note_unavailable(err)
                 self._stopping.wait(RETRY_INTERVAL_S)
             except Exception:
+                # The outermost handler: one bad message must not end the worker of all devices.
                 log.exception("A message of a device could not be stored")
                 return Outcome()
             else:

@@ -104,7 +104,7 @@ def test_unacknowledged_update_is_left_to_the_next_bridge(gateway: Device, start
     wait_for(_begun, "the first position")
     first.broken = True
     # As if the broker went away between reading and sending.
-    first.is_ready = lambda: not first.sent  # type: ignore[method-assign]
+    first.is_ready = lambda: not first.sent
     shared_attributes_set(device=gateway, values={"n": 1})
     wait_for(lambda: first.sent, "the first try")
 

@@ -16,7 +16,7 @@ from tb_gateway_mqtt import TBGatewayMqttClient
 def wait_for(condition):
     give_up = time.monotonic() + 60
     while not condition() and time.monotonic() < give_up:
-        time.sleep(0.01)
+        time.sleep(0.01)  # a script of its own interpreter, without the helpers of the tests
 
 def finish(*results):
     client.disconnect()
