@@ -1,4 +1,7 @@
-"""Django behind an event loop: a request takes a thread only when it has arrived whole, and none while it waits."""
+"""Django behind an event loop: a request takes a thread only when it has arrived whole, and none while it waits.
+
+A small request to provision takes none at all: its view reads it and passes it to the group commit, which never blocks.
+"""
 
 import asyncio
 import threading
@@ -28,6 +31,8 @@ RETRY_AFTER_S = 5
 # that queue, and those that wait for this. Enough to keep all threads busy.
 TURNS_PER_SOURCE = 32
 MAX_WAITING_PER_SOURCE = 500
+# A request of more bytes takes a thread even where the view does not block: other connections wait while it is parsed.
+MAX_BYTES_ON_LOOP = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,15 @@ class UploadLimits:
 
 
 class Application:
-    """The ASGI application of one process. `handler` runs in `threads`."""
+    """The ASGI application of one process. `handler` runs in `threads`, and for a POST to `on_loop` on the event loop.
 
-    def __init__(self, handler: WSGIHandler, threads: Threads, uploads: UploadLimits) -> None:
-        self._handler, self._threads, self._uploads = handler, threads, uploads
+    The views of `on_loop` neither block nor use the database (Django refuses it there).
+    """
+
+    def __init__(
+        self, handler: WSGIHandler, threads: Threads, uploads: UploadLimits, on_loop: frozenset[str] = frozenset()
+    ) -> None:
+        self._handler, self._threads, self._uploads, self._on_loop = handler, threads, uploads, on_loop
         self._uploading = 0
         self._turns = FairTurns(TURNS_PER_SOURCE, MAX_WAITING_PER_SOURCE)
         self._long_responses = threading.BoundedSemaphore(MAX_LONG_RESPONSES)
@@ -53,8 +63,11 @@ class Application:
             with await self._read(scope, receive) as body:
                 environ = make_environ(scope, body)
                 send_long = _LongResponse(self._long_responses, receive, send)
-                async with self._turns.turn(address_in(environ)):
-                    response = await self._threads.run(call, self._handler, environ, send_long)
+                if self._runs_on_loop(environ):
+                    response = call(self._handler, environ, send_long)
+                else:
+                    async with self._turns.turn(address_in(environ)):
+                        response = await self._threads.run(call, self._handler, environ, send_long)
             if response and response.deferred:
                 response = await _finished(response.headers, response.deferred)
         except ClientGone:
@@ -66,6 +79,10 @@ class Application:
         if response:
             await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
             await send({"type": "http.response.body", "body": response.body})
+
+    def _runs_on_loop(self, environ: dict[str, Any]) -> bool:
+        is_small = int(environ["CONTENT_LENGTH"]) <= MAX_BYTES_ON_LOOP
+        return is_small and environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] in self._on_loop
 
     async def _read(self, scope: dict[str, Any], receive: Receive) -> IO[bytes]:
         if scope["method"] != "POST" or scope["path"] not in self._uploads.paths:

@@ -25,6 +25,7 @@ from transports.http.workers import Workers
 GRACE_S = 5
 # Requests that may wait for a thread in one process; more get 503 with Retry-After.
 MAX_WAITING = 500
+VIEWS_ON_LOOP = ("provision",)
 UPLOAD_VIEWS = ("bulk-import", "import-list", "admin:imports_importjob_add")
 
 
@@ -77,7 +78,8 @@ def _run_worker(listener: socket.socket, parent: int) -> None:
     per_source = None if settings.TRUSTED_PROXIES else settings.HTTP_CONNECTIONS_PER_ADDRESS
     silent = SilentConnections(ConnectionLimits(total, per_source))
     uploads = UploadLimits(frozenset(map(reverse, UPLOAD_VIEWS)), settings.IMPORT_MAX_UPLOAD_BYTES)
-    application = Application(WSGIHandler(), Threads(settings.HTTP_THREADS, MAX_WAITING), uploads)
+    on_loop = frozenset(map(reverse, VIEWS_ON_LOOP))
+    application = Application(WSGIHandler(), Threads(settings.HTTP_THREADS, MAX_WAITING), uploads, on_loop)
     WorkerServer(uvicorn_config(application, silent, GRACE_S), parent).run([listener])
     group_commit.close()
 

@@ -56,6 +56,26 @@ def server():
         yield started
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "thread"),
+    [
+        (post("/on-loop", b"x" * asgi.MAX_BYTES_ON_LOOP), "loop"),
+        (post("/on-loop", b"x" * (asgi.MAX_BYTES_ON_LOOP + 1)), "worker"),
+        (b"GET /on-loop HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "worker"),
+        (post("/on-loop/", b"x"), "worker"),
+    ],
+)
+def test_only_a_small_post_to_a_path_that_never_blocks_takes_no_thread(request_bytes, thread):
+    def name_thread(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Answer([b"worker" if threading.current_thread().name.startswith("worker-") else b"loop"])
+
+    with AsgiServer(name_thread) as server:
+        status, _, body = parsed(server.ask(request_bytes))
+
+    assert (status, unchunked(body)) == (200, thread.encode())
+
+
 def unchunked(body):
     """Return the content of a chunked body that is one chunk."""
     return body.split(b"\r\n")[1]

@@ -1,18 +1,21 @@
 """POST /api/v1/provision: docs/protocol.md, *HTTP*, and what bad input gets."""
 
+import asyncio
 import json
 import socket
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.deferred import ACCEPTED, Deferred
 from devices.models import Device
 from profiles.services import profile_create
 from provisioning.models import ProvisionAttempt
 from tests.support.web import Web, create_profile
 from transports.codecs import provision_pb2 as wire
+from transports.http.views import ProvisionView
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -270,3 +273,18 @@ def test_nonsense_over_the_wire_is_survived(web, request_bytes):
     assert b"Traceback" not in raw(web, request_bytes)
     assert web.request("/healthz").status == 200
     assert "Traceback" not in web.server.output()
+
+
+@pytest.mark.parametrize("body", [b'{"deviceName": "a", %s}', b"{'deviceName': a, %s}", b'{"deviceName": 1}', b"\xff", b""])
+def test_the_view_may_run_on_the_event_loop_since_it_does_not_use_the_database(fields, body):
+    selecting = json.dumps(fields)[1:-1].encode()
+    sent = body.replace(b"%s", selecting)
+    request = RequestFactory().post(PATH, sent, content_type="application/json", **{ACCEPTED: True})
+
+    async def view():
+        return ProvisionView.as_view()(request)  # Django raises SynchronousOnlyOperation if the database is used here
+
+    answer = asyncio.run(view())
+
+    assert isinstance(answer, Deferred)
+    assert answer.finish(answer.future.result(30)).status_code == (200 if selecting in sent else 400)
