@@ -23,6 +23,13 @@
     }));
   });
 
+  /* Login: the browser's own autofocus finds nothing to focus, since the page is hidden (x-cloak) until Alpine has started. */
+  document.addEventListener("alpine:initialized", () => {
+    window.Alpine.nextTick(() => {
+      if (document.activeElement === document.body) document.querySelector("#login-form [autofocus]")?.focus();
+    });
+  });
+
   /* Copy buttons: <button data-copy="id of what is copied" data-copy-name="what it is called">. */
   const copiedText = (source) => ("value" in source ? source.value : source.textContent);
 

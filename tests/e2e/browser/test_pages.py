@@ -1,10 +1,11 @@
 """Every page: no barrier that axe-core calls serious, no sideways scrolling on a telephone, dark and light, no complaint."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.browser.devices import provision
 from tests.e2e.browser.test_wizard import make_profile
-from tests.e2e.browser.window import Operator
+from tests.e2e.browser.window import PASSWORD, PATIENCE_MS, Operator
 
 PAGES = {
     "dashboard": "/admin/",
@@ -74,6 +75,19 @@ def test_dashboard_says_how_each_process_does(window):
     for process in ("MQTT broker", "MQTT bridge", "CoAP server", "Task worker"):
         row = page.get_by_role("listitem").filter(has_text=process)
         row.locator(".fl-success", has_text="ready").wait_for()
+
+
+def test_login_by_keyboard_starts_in_the_user_name(window):
+    page = window.page
+    page.goto("/admin/login/")
+    expect(page.locator("[name=username]")).to_be_focused(timeout=PATIENCE_MS)
+
+    page.keyboard.type("operator")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/admin/")
 
 
 def test_login_page_has_no_barrier_and_refuses_a_wrong_password(window):
