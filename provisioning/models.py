@@ -30,6 +30,12 @@ class ProvisionAttempt(models.Model):
         indexes = (
             # The attempts page in its order, the dashboard's last day, and pruning by age.
             models.Index(fields=("created_at",), name="attempt_created_at"),
+            # The failures of a name: they have no device. Partial, so that a device that provisions pays nothing for it.
+            models.Index(
+                fields=("device_name", "created_at"),
+                name="attempt_failed_by_name",
+                condition=~models.Q(outcome=ProvisionStatus.SUCCESS),
+            ),
         )
 
     def __str__(self) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
+from devices.models import Device
 from profiles.models import DeviceProfile
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.models import ProvisionAttempt, RejectedRequest
@@ -13,6 +14,8 @@ from provisioning.models import ProvisionAttempt, RejectedRequest
 HOUR = timedelta(hours=1)
 # A profile fails when more than half of at least this many attempts did: one typing error is no alarm.
 MIN_ATTEMPTS = 5
+# Failures of a device that are counted.
+MAX_COUNTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,42 @@ class FailingProfile:
     profile: DeviceProfile
     failed: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFailures:
+    """Attempts under the name of a device that failed since it last provisioned; `count` stops at MAX_COUNTED."""
+
+    count: int
+    since: datetime
+    last: ProvisionAttempt
+    second_device: ProvisionAttempt | None
+
+
+def latest_attempts(device: Device, limit: int) -> list[ProvisionAttempt]:
+    """Return the latest attempts of `device`, those that failed under its name included, the last one first. Two queries."""
+    own = device.attempts.select_related("key").defer("key__secret")[:limit]
+    failed = _failed_under(device.name).select_related("key").defer("key__secret")[:limit]
+    attempts = {attempt.pk: attempt for attempt in (*own, *failed)}
+    return sorted(attempts.values(), key=lambda attempt: attempt.created_at, reverse=True)[:limit]
+
+
+def failures_of(device: Device) -> DeviceFailures | None:
+    """Return what failed under the name of `device` since it last provisioned; None if nothing did. At most three queries."""
+    last_success = device.attempts.filter(outcome=ProvisionStatus.SUCCESS).values_list("created_at", flat=True).first()
+    failed = _failed_under(device.name)
+    if last_success:
+        failed = failed.filter(created_at__gt=last_success)
+    rows = list(failed[:MAX_COUNTED])
+    if not rows:
+        return None
+    suspected = next((row for row in rows if row.reason == Reason.SECOND_DEVICE), None)
+    return DeviceFailures(len(rows), rows[-1].created_at, rows[0], suspected)
+
+
+def _failed_under(name: str) -> QuerySet[ProvisionAttempt]:
+    """Return the failed attempts of devices that gave `name`, the last one first, by the index for these."""
+    return ProvisionAttempt.objects.filter(device_name=name).exclude(outcome=ProvisionStatus.SUCCESS)
 
 
 def attempts_by_hour(*, now: datetime, hours: int) -> list[HourOfAttempts]:

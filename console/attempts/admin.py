@@ -1,23 +1,22 @@
-"""Provision attempts and rejected requests; failed attempts with a fix if one click is safe."""
+"""Provision attempts and rejected requests; failed attempts with a fix, if one would help."""
 
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db import transaction
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from console.admin_base import ReadOnlyAdmin, attempt_service, log_changes
+from console.admin_base import ReadOnlyAdmin
 from console.admin_dates import SpannedDatesAdmin
-from console.attempts.fixes import apply_fix, fix_for, with_fix_state
+from console.attempts.confirm import confirm_or_fix, fields_of_selection, preserved, with_filters
+from console.attempts.fixes import FIX_PERMISSIONS, fix_for, with_fix_state
 from console.templatetags.device_names import marked_name
 from provisioning.choices import ProvisionStatus, Reason
 from provisioning.models import ProvisionAttempt, RejectedRequest
@@ -36,6 +35,7 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
     date_hierarchy = "created_at"
     search_fields = ("device_name", "address", "request_id")
     search_help_text = "Part of a device name, an address or a request id."
+    actions = ("fix",)
     fields = (
         "created_at",
         "outcome_label",
@@ -65,23 +65,28 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
         return self.get_fields(request, obj)
 
     def get_urls(self) -> list[URLPattern]:
-        fix = path("<uuid:object_id>/fix/", self.admin_site.admin_view(require_POST(self.fix_view)), name="attempt_fix")
+        fix = path("<uuid:object_id>/fix/", self.admin_site.admin_view(self.fix_view), name="attempt_fix")
         urls: list[URLPattern] = super().get_urls()
         return [fix, *urls]
 
     def fix_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        """Apply the fix of an attempt, and log it."""
-        attempt = get_object_or_404(with_fix_state(ProvisionAttempt.objects.all()), pk=object_id)
-        offered = fix_for(attempt, timezone.now())
-        if offered and not request.user.has_perm(offered.permission):
-            return HttpResponse(status=403)
-        with transaction.atomic():
-            fixed = attempt_service(request, lambda: apply_fix(attempt=attempt))
-            if fixed:
-                row, sentence = fixed
-                log_changes(request, [row], f"{sentence} From a failed attempt.")
-                messages.success(request, sentence)
-        return HttpResponseRedirect(reverse("admin:provisioning_provisionattempt_changelist"))
+        """Ask, and once that is confirmed apply the fix of an attempt. Leads back to the list with its filters."""
+        attempts = with_fix_state(ProvisionAttempt.objects.filter(pk=object_id))
+        if not self.has_view_permission(request) or not _may_fix(request):
+            raise PermissionDenied
+        if not attempts.exists():
+            raise Http404
+        back = reverse("admin:provisioning_provisionattempt_changelist") + preserved(request)
+        question = confirm_or_fix(self, request, attempts, back=back, hidden=[])
+        return question or HttpResponseRedirect(back)
+
+    @admin.action(description="Fix")
+    def fix(self, request: HttpRequest, queryset: QuerySet[ProvisionAttempt]) -> HttpResponse | None:
+        """Ask, and once that is confirmed apply the fixes of the selected attempts."""
+        return confirm_or_fix(self, request, queryset, back=request.get_full_path(), hidden=fields_of_selection(request))
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return super().get_actions(request) if _may_fix(request) else {}
 
     @display(description="outcome", ordering="outcome", label=OUTCOME_COLOURS)
     def outcome_label(self, attempt: ProvisionAttempt) -> str:
@@ -93,7 +98,11 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
 
     @display(description="device name", ordering="device_name")
     def name_shown(self, attempt: ProvisionAttempt) -> str:
-        return marked_name(attempt.device_name) or "–"
+        device = attempt.device_id or getattr(attempt, "named_device", None)
+        name = marked_name(attempt.device_name)
+        if device is None or not name:
+            return name or "–"
+        return format_html('<a class="underline" href="{}">{}</a>', reverse("admin:devices_device_page", args=(device,)), name)
 
     @display(description="from", ordering="transport")
     def origin(self, attempt: ProvisionAttempt) -> str:
@@ -104,20 +113,20 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
         return str(attempt.key) if attempt.key else "–"
 
 
+def _may_fix(request: HttpRequest) -> bool:
+    return any(map(request.user.has_perm, FIX_PERMISSIONS))
+
+
 def _fix_column(request: HttpRequest) -> Callable[[ProvisionAttempt], str]:
     now = timezone.now()
 
     def fix(attempt: ProvisionAttempt) -> str:
-        """Return the button that fixes `attempt`. It submits the surrounding form, with its CSRF token, to another view."""
+        """Return the link to the question before the fix."""
         offered = fix_for(attempt, now)
         if offered is None or not request.user.has_perm(offered.permission):
             return "–"
-        target = reverse("admin:attempt_fix", args=(attempt.pk,))
-        return format_html(
-            '<button type="submit" class="fl-button fl-small" formmethod="post" formaction="{}">{}</button>',
-            target,
-            offered.fix.label,
-        )
+        target = with_filters(reverse("admin:attempt_fix", args=(attempt.pk,)), request)
+        return format_html('<a class="fl-button fl-small" href="{}">{}</a>', target, offered.fix.label)
 
     fix.short_description = "fix"  # type: ignore[attr-defined]
     return fix

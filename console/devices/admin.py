@@ -2,6 +2,7 @@
 
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -9,7 +10,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -84,6 +86,13 @@ class DeviceAdmin(PageAdmin):
     @display(description="state", label=STATE_COLOURS)
     def state(self, device: Device) -> str:
         return state_of(device)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        answer = super().changelist_view(request, extra_context)
+        changelist = getattr(answer, "context_data", {}).get("cl")
+        if changelist and changelist.query and not changelist.result_count:
+            messages.info(request, _where_else(changelist.query))
+        return answer
 
     def get_urls(self) -> list[URLPattern]:
         reveal = path(
@@ -183,6 +192,17 @@ def _bulk(action: actions.DeviceAction) -> Any:
         return question
 
     return run
+
+
+def _where_else(term: str) -> str:
+    """Return what an operator can look at who looked for a device that does not exist."""
+    query = urlencode({"q": term})
+    links = [
+        (f"{reverse('admin:provisioning_provisionattempt_changelist')}?{query}", "attempts"),
+        (f"{reverse('admin:provisioning_rejectedrequest_changelist')}?{query}", "rejected requests"),
+    ]
+    joined = format_html_join(" or ", '<a class="underline" href="{}">{}</a>', links)
+    return format_html("No device matches “{}”. It may have tried and failed: look for it among the {}.", term, joined)
 
 
 def _found_exactly(term: str) -> list[uuid.UUID]:

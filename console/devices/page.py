@@ -11,8 +11,11 @@ from devices.credentials import AccessToken, Credentials, MqttBasic, X509Certifi
 from devices.gateways import children_of
 from devices.models import Device
 from devices.selectors import state_of
+from provisioning.selectors import failures_of, latest_attempts
 
 ATTEMPTS_SHOWN = 10
+# So many failures since the last success are no accident.
+REPEATED = 3
 VALUES_SHOWN = 200
 CHILDREN_SHOWN = 200
 REVEAL = "devices.reveal_devicecredentials"
@@ -21,6 +24,7 @@ STATE_COLOURS = {"pre-provisioned": "info", "provisioned": "warning", "in use": 
 
 def device_context(request: HttpRequest, device: Device) -> dict[str, Any]:
     """Return the content of the page: state, values, attempts and available actions. A fixed number of queries."""
+    failures = failures_of(device)
     return {
         "device": device,
         "name_warnings": name_warnings(device.name),
@@ -28,7 +32,9 @@ def device_context(request: HttpRequest, device: Device) -> dict[str, Any]:
         "state_colour": STATE_COLOURS[state_of(device)],
         "attributes": device.attributes.order_by("scope", "key")[:VALUES_SHOWN],
         "telemetry": device.telemetry.all()[:VALUES_SHOWN],
-        "attempts": device.attempts.select_related("key").defer("key__secret")[:ATTEMPTS_SHOWN],
+        "attempts": latest_attempts(device, ATTEMPTS_SHOWN),
+        "failures": failures,
+        "fails_repeatedly": failures and failures.count >= REPEATED,
         "children": children_of(device).order_by("name")[:CHILDREN_SHOWN] if device.gateway else (),
         "attempts_query": urlencode({"q": device.name}),
         "actions": [action for action in ACTIONS if request.user.has_perm(action.permission) and _applies(action.name, device)],

@@ -1,4 +1,4 @@
-"""What one click fixes, and what it must not."""
+"""Which failed attempts have a fix, and what it does."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from console.attempts.fixes import Fix, apply_fix, fix_for, with_fix_state
+from console.attempts.fixes import Fix, apply_fix, distinct_fixes, fix_for, sentence_of, with_fix_state
 from devices.bulk_services import devices_block
 from devices.models import Device
 from devices.services import device_create
@@ -96,3 +96,37 @@ def test_expired_and_revoked_key_is_offered_no_fix(key):
     assert offered() is None
     with pytest.raises(ValidationError):
         apply_fix(attempt=latest())
+
+
+def test_an_older_failure_is_offered_no_fix_after_a_success(key):
+    device_create(name="GW-1", profile=key.profile)
+    ask(key)
+    ask(key)  # fails: no retry id
+    apply_fix(attempt=latest())
+    assert ask(key).status == ProvisionStatus.SUCCESS
+
+    failure = with_fix_state(ProvisionAttempt.objects.filter(outcome=ProvisionStatus.FAILURE)).get()
+
+    assert fix_for(failure, timezone.now()) is None
+    with pytest.raises(ValidationError):
+        apply_fix(attempt=failure)
+
+
+def test_a_device_that_works_is_not_reset(key):
+    device_create(name="GW-1", profile=key.profile)
+    ask(key)
+    ask(key)
+    assert offered() == Fix.RESET_DEVICE
+
+    Device.objects.update(first_used_at=timezone.now())
+
+    assert offered() is None
+
+
+def test_many_attempts_of_one_name_are_one_fix(key):
+    for name in ("GW-1", "GW-1", "GW-2"):
+        ask(key, name)
+
+    found = distinct_fixes(with_fix_state(ProvisionAttempt.objects.all()), timezone.now())
+
+    assert sorted(sentence_of(*one) for one in found) == ["Add GW-1 to gateways", "Add GW-2 to gateways"]

@@ -5,11 +5,14 @@ from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 
+from devices.bulk_services import devices_replace
 from devices.models import Device
-from devices.services import Reading, client_attributes_save, device_create, telemetry_save
+from devices.services import Reading, client_attributes_save, device_create, device_reset_provisioning, telemetry_save
 from events.models import Event
+from profiles.models import ProvisioningKey
 from profiles.services import profile_create
 from tests.support.operators import client_of
+from tests.support.provisioning import ask, checking, creating, provision
 
 pytestmark = pytest.mark.django_db
 
@@ -101,3 +104,58 @@ def test_viewer_sets_no_shared_attribute(device):
     )
 
     assert answer.status_code == 403
+
+
+def fail(name, key, times=1, **fields):
+    for _ in range(times):
+        provision(ask(key, name, **fields))
+
+
+def test_attempts_that_failed_under_its_name_are_on_the_page():
+    key = creating(name="meters")
+    fail("DHT11-2", checking(), address="198.51.100.7")  # unknown there
+    assert provision(ask(key, "DHT11-2")).status == "SUCCESS"
+
+    text = client_of("Viewer").get(page(Device.objects.get(name="DHT11-2"))).content.decode()
+
+    assert "198.51.100.7" in text
+    assert "attempts have failed" not in text
+
+
+def test_repeated_failure_since_the_last_success_is_shown_with_its_reason(device):
+    key = ProvisioningKey.objects.get()
+    device_reset_provisioning(device=device)
+    fail("DHT11-1", key, times=2)
+    client = client_of("Viewer")
+    assert "attempts have failed" not in client.get(page(device)).content.decode()
+
+    fail("DHT11-1", key)
+
+    text = client.get(page(device)).content.decode()
+    assert "3 attempts have failed since" in text
+    assert "Last reason: A device with this name already exists." in text
+
+
+def test_a_suspected_second_device_is_shown_until_the_device_provisions_once_more():
+    key = checking("DHT11-3")
+    device = Device.objects.get()
+    provision(ask(key, "DHT11-3"))
+    Device.objects.update(first_used_at=timezone.now())
+    fail("DHT11-3", key, address="198.51.100.7")
+    client = client_of("Viewer")
+
+    text = client.get(page(device)).content.decode()
+    assert "A second device may be using this identity." in text
+    assert "from 198.51.100.7" in text
+
+    devices_replace(devices=Device.objects.all())
+    assert provision(ask(key, "DHT11-3")).status == "SUCCESS"
+    assert "A second device may be using" not in client.get(page(device)).content.decode()
+
+
+def test_a_search_without_a_hit_offers_attempts_and_rejected_requests():
+    text = client_of("Viewer").get("/admin/devices/device/?q=DHT11-%3C9").content.decode()
+
+    assert "No device matches “DHT11-&lt;9”." in text
+    assert "/admin/provisioning/provisionattempt/?q=DHT11-%3C9" in text
+    assert "/admin/provisioning/rejectedrequest/?q=DHT11-%3C9" in text

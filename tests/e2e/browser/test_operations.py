@@ -1,4 +1,4 @@
-"""Rotate, revoke, reveal, reset, Try it, one-click fixes: what operators do day by day."""
+"""Rotate, revoke, reveal, reset, Try it, fixes: what operators do day by day."""
 
 import json
 import re
@@ -148,25 +148,32 @@ def test_try_it_masks_the_secrets_of_the_profile_for_an_operator(open_window):
     assert key not in page.content()
 
 
-def test_one_click_adds_a_device_and_another_resets_it(window, stack):
+def test_a_fix_adds_a_device_and_another_resets_it(window, stack):
     window.login("Administrator")
     page = window.page
     pair = make_profile(window, "Fix", PRE_PROVISIONED)
     assert provision(stack, "HTTP", *pair, "fix-1")["status"] == "FAILURE"
 
     page.goto("/admin/provisioning/provisionattempt/?q=fix-1")
+    page.get_by_role("link", name="Add as pre-provisioned device").click()
+    page.get_by_role("heading", name="Add fix-1 to Fix?").wait_for()
     page.get_by_role("button", name="Add as pre-provisioned device").click()
     page.get_by_text("Device fix-1 added as pre-provisioned").wait_for()
     assert provision(stack, "HTTP", *pair, "fix-1")["status"] == "SUCCESS"
 
     assert provision(stack, "HTTP", *pair, "fix-1")["status"] == "FAILURE"
     page.goto("/admin/provisioning/provisionattempt/?q=fix-1")
-    page.get_by_role("button", name="Reset the device").first.click()
+    page.get_by_role("checkbox", name="Select all").first.check()
+    page.get_by_label("Select action to run").select_option(label="Fix")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("heading", name="Reset fix-1 of Fix?").wait_for()
+    page.get_by_role("button", name="Reset the device").click()
     page.get_by_text("Provisioning of fix-1 reset").wait_for()
+    assert page.url.endswith("?q=fix-1")
     assert provision(stack, "HTTP", *pair, "fix-1")["status"] == "SUCCESS"
 
 
-def test_one_click_extends_an_expired_key(window, stack):
+def test_a_fix_extends_an_expired_key(window, stack):
     window.login("Administrator")
     page = window.page
     pair = make_profile(window, "Expired")
@@ -178,6 +185,7 @@ def test_one_click_extends_an_expired_key(window, stack):
     assert provision(stack, "HTTP", *pair, "expired-1")["status"] == "NOT_FOUND"
 
     page.goto("/admin/provisioning/provisionattempt/?q=expired-1")
+    page.get_by_role("link", name="Extend the key by 30 days").click()
     page.get_by_role("button", name="Extend the key by 30 days").click()
     page.get_by_text("extended by 30 days").wait_for()
 
