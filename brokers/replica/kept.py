@@ -5,6 +5,7 @@ A line made in Python takes some 50 µs, all of it under the interpreter's lock 
 
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,8 +40,9 @@ _SELECT = r"""
         AND digest.broker_id = %(broker)s AND digest.mark = %(mark)s AND digest.credentials_at = credentials.updated_at
     WHERE credentials.device_id > %(after)s AND credentials.device_id <= %(last)s AND NOT device.blocked
     GROUP BY device.profile_id"""
-# The first snapshot fills the table of digests, so what PostgreSQL knows of its size is wrong: it would join five thousand
-# rows with each of five thousand. Each table's index and a hash are right in any case.
+# PostgreSQL takes a range of ids for one row, and what it knows of the table of digests is wrong while the first snapshot
+# fills that: it would join five thousand rows with each of five thousand, some seconds for each range. Each table's index
+# and a hash or merge are right in any case.
 _PLAN = "SET LOCAL enable_nestloop = off; SET LOCAL enable_seqscan = off"
 _DIALECTS = {
     "postgresql": {
@@ -91,9 +93,7 @@ def kept_lines(broker: Broker, mark: int, part: Range, numbers: Mapping[uuid.UUI
         "number": _NUMBER,
         "newline": "\n",
     }
-    with transaction.atomic(), connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_PLAN)
+    with _planned_for_ranges(), connection.cursor() as cursor:
         cursor.execute(_SELECT.format_map(_DIALECTS[connection.vendor]), parameters)
         groups = cursor.fetchall()
     lines, missing = [], []
@@ -137,4 +137,15 @@ def _outdated(kept: QuerySet[ReplicaDigest], mark: int, part: Range) -> set[uuid
     )
     # Two statements: with OR, PostgreSQL reads all credentials for each range.
     other_key, others = kept.exclude(mark=mark), kept.filter(~Exists(current), mark=mark)
-    return {*other_key.values_list("device_id", flat=True), *others.values_list("device_id", flat=True)}
+    with _planned_for_ranges():
+        return {*other_key.values_list("device_id", flat=True), *others.values_list("device_id", flat=True)}
+
+
+@contextmanager
+def _planned_for_ranges() -> Iterator[None]:
+    """A transaction in which statements that join the tables within a range are planned right, see _PLAN."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(_PLAN)
+        yield

@@ -13,10 +13,15 @@ from django.test.utils import CaptureQueriesContext
 
 @dataclass
 class Plans:
-    """The plans of the statements that were run. `statements` counts them, `scanned` names tables that were read whole."""
+    """The plans of the statements that were run.
+
+    `statements` counts them, `scanned` names tables that were read whole, `nested` has the tables of each nested loop (on
+    PostgreSQL; SQLite joins in no other way).
+    """
 
     statements: int = 0
     scanned: set[str] = field(default_factory=set)
+    nested: list[set[str]] = field(default_factory=list)
 
 
 @contextmanager
@@ -35,7 +40,9 @@ def _postgres_plans(found: Plans) -> Iterator[None]:
         _, _, plan = (diagnostic.message_primary or "").partition("plan:\n")
         if plan:
             found.statements += 1
-            found.scanned |= set(_seq_scans(json.loads(plan)["Plan"]))
+            tree = json.loads(plan)["Plan"]
+            found.scanned |= {node["Relation Name"] for node in _nodes(tree) if node["Node Type"] == "Seq Scan"}
+            found.nested += [_tables(node) for node in _nodes(tree) if node["Node Type"] == "Nested Loop"]
 
     connection.ensure_connection()
     settings = {"log_min_duration": 0, "log_format": "json", "log_level": "notice", "log_nested_statements": "on"}
@@ -53,11 +60,14 @@ def _postgres_plans(found: Plans) -> Iterator[None]:
         connection.connection.remove_notice_handler(note)
 
 
-def _seq_scans(node: dict[str, Any]) -> Iterator[str]:
-    if node["Node Type"] == "Seq Scan":
-        yield node["Relation Name"]
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
     for child in node.get("Plans", []):
-        yield from _seq_scans(child)
+        yield from _nodes(child)
+
+
+def _tables(node: dict[str, Any]) -> set[str]:
+    return {one["Relation Name"] for one in _nodes(node) if "Relation Name" in one}
 
 
 @contextmanager
