@@ -30,6 +30,52 @@
     });
   });
 
+  /* Keyboard and screen reader: Unfold makes some buttons of <a> without address, <div> or <span>, and icons of their names. */
+  const ICON = ".material-symbols-outlined";
+  const NOT_A_BUTTON = ["a:not([href])", "div.cursor-pointer", `span${ICON}`].map((one) => `${one}[x-on\\:click]`).join(", ");
+  const ICON_LABELS = {
+    add: "Add",
+    close: "Close",
+    cancel: "Do not sort by this column",
+    arrow_circle_up: "Sort the other way",
+    arrow_circle_down: "Sort the other way",
+    dock_to_right: "Show or hide the menu",
+    menu: "Show or hide the menu",
+    wb_twilight: "Dashboard",
+  };
+
+  const nameIcons = (control) => {
+    const icons = [...control.querySelectorAll(ICON), ...(control.matches(ICON) ? [control] : [])];
+    const words = icons.map((icon) => icon.textContent.trim());
+    const text = icons.reduce((left, icon) => left.replace(icon.textContent, ""), control.textContent).trim();
+    if (text || !words.length || control.getAttribute("aria-label") || control.getAttribute("aria-labelledby")) return;
+    const label = control.title || ICON_LABELS[words[0]] || words[0].replaceAll("_", " ");
+    control.setAttribute("aria-label", label);
+  };
+
+  const openedBy = (control) =>
+    control.getAttribute("x-on:click").startsWith("filterOpen")
+      ? document.getElementById("changelist-filter")
+      : control.parentElement.querySelector(":scope > nav");
+
+  const makeOperable = (control) => {
+    control.tabIndex = 0;
+    control.setAttribute("role", "button");
+    control.addEventListener("keydown", (event) => {
+      if (event.target !== control || !["Enter", " "].includes(event.key)) return;
+      event.preventDefault();
+      control.click();
+      const first = () => openedBy(control)?.querySelector("a[href], button, input:not([type=hidden]), select, [tabindex='0']");
+      window.Alpine.nextTick(() => window.requestAnimationFrame(() => first()?.focus()));
+    });
+  };
+
+  document.addEventListener("alpine:initialized", () => {
+    document.querySelectorAll(NOT_A_BUTTON).forEach(makeOperable);
+    document.querySelectorAll("a, button, [role=button]").forEach(nameIcons);
+    document.querySelectorAll(`${ICON}:not([role])`).forEach((icon) => icon.setAttribute("aria-hidden", "true"));
+  });
+
   /* Copy buttons: <button data-copy="id of what is copied" data-copy-name="what it is called">. */
   const copiedText = (source) => ("value" in source ? source.value : source.textContent);
 

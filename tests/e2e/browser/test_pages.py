@@ -90,6 +90,48 @@ def test_login_by_keyboard_starts_in_the_user_name(window):
     page.wait_for_url("**/admin/")
 
 
+def tab_to(page, name):
+    """Press Tab until what is called `name` has the focus."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if name in page.evaluate("(e => e.getAttribute('aria-label') || e.innerText || '')(document.activeElement)"):
+            return
+    raise AssertionError(f"{name} cannot be reached by Tab")
+
+
+def test_filters_and_logout_by_keyboard(window):
+    page = window.login("Operator")
+    page.goto("/admin/devices/device/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+
+    tab_to(page, "Filters")
+    page.keyboard.press("Enter")
+    expect(page.locator("#changelist-filter :focus")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.locator("#changelist-filter")).to_be_hidden()
+
+    page.goto("/admin/devices/device/")
+    tab_to(page, "operator")
+    page.keyboard.press("Enter")
+    expect(page.locator("nav :focus")).to_have_count(1)
+    tab_to(page, "Log out")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/logout/")
+
+
+def test_icons_are_not_read_aloud(window):
+    page = window.login("Operator")
+    page.goto("/admin/devices/device/")
+
+    expect(page.get_by_role("main")).to_have_count(1)
+    expect(page.get_by_role("link", name="Add device", exact=True)).to_have_count(1)
+    expect(page.get_by_role("button", name="Filters", exact=True)).to_have_count(1)
+    aloud = page.locator(".material-symbols-outlined:not([aria-hidden=true]):not([role=button])")
+    expect(aloud).to_have_count(0)
+
+
 def test_login_page_has_no_barrier_and_refuses_a_wrong_password(window):
     page = window.page
     page.goto("/admin/login/")
