@@ -299,8 +299,8 @@ def test_reader_absent_for_too_long_starts_from_a_snapshot():
     deleted = []
     wait_for(lambda: deleted.append(prune_events()) or sum(deleted) == 2, OPEN_ELSEWHERE)
 
+    # Not read once more: where another database had a transaction open, the position of `present` is behind the pruned, too.
     assert page_after(gone.position).missed
-    present.read()
     assert present.names == ["one", "two", "young"]
 
 
