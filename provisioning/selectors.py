@@ -45,10 +45,10 @@ class DeviceFailures:
 
 def latest_attempts(device: Device, limit: int) -> list[ProvisionAttempt]:
     """Return the latest attempts of `device`, those that failed under its name included, the last one first. Two queries."""
+    # None is in both: a failed attempt has no device.
     own = device.attempts.select_related("key").defer("key__secret")[:limit]
     failed = _failed_under(device.name).select_related("key").defer("key__secret")[:limit]
-    attempts = {attempt.pk: attempt for attempt in (*own, *failed)}
-    return sorted(attempts.values(), key=lambda attempt: attempt.created_at, reverse=True)[:limit]
+    return sorted((*own, *failed), key=lambda attempt: attempt.created_at, reverse=True)[:limit]
 
 
 def failures_of(device: Device) -> DeviceFailures | None:

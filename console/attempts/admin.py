@@ -15,7 +15,7 @@ from unfold.decorators import display
 
 from console.admin_base import ReadOnlyAdmin
 from console.admin_dates import SpannedDatesAdmin
-from console.attempts.confirm import confirm_or_fix, fields_of_selection, preserved, with_filters
+from console.attempts.confirm import confirm_or_fix, fields_of_selection
 from console.attempts.fixes import FIX_PERMISSIONS, fix_for, with_fix_state
 from console.templatetags.device_names import marked_name
 from provisioning.choices import ProvisionStatus, Reason
@@ -56,10 +56,10 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Return the columns; the fix column depends on the permissions of the user."""
         before = self.list_display.index("name_shown") + 1
-        return [*self.list_display[:before], _fix_column(request), *self.list_display[before:]]
+        return [*self.list_display[:before], self._fix_column(request), *self.list_display[before:]]
 
     def get_fields(self, request: HttpRequest, obj: ProvisionAttempt | None = None) -> list[Any]:
-        return [*self.fields, _fix_column(request)]
+        return [*self.fields, self._fix_column(request)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ProvisionAttempt | None = None) -> list[Any]:
         return self.get_fields(request, obj)
@@ -76,7 +76,8 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
             raise PermissionDenied
         if not attempts.exists():
             raise Http404
-        back = reverse("admin:provisioning_provisionattempt_changelist") + preserved(request)
+        filters = request.GET.get("_changelist_filters", "")
+        back = reverse("admin:provisioning_provisionattempt_changelist") + (f"?{filters}" if filters else "")
         question = confirm_or_fix(self, request, attempts, back=back, hidden=[])
         return question or HttpResponseRedirect(back)
 
@@ -112,24 +113,25 @@ class ProvisionAttemptAdmin(SpannedDatesAdmin, ReadOnlyAdmin):
     def key_label(self, attempt: ProvisionAttempt) -> str:
         return str(attempt.key) if attempt.key else "–"
 
+    def _fix_column(self, request: HttpRequest) -> Callable[[ProvisionAttempt], str]:
+        now = timezone.now()
+        # Django's own: the link keeps the filters of the list.
+        filters = self.get_preserved_filters(request)
+
+        def fix(attempt: ProvisionAttempt) -> str:
+            """Return the link to the question before the fix."""
+            offered = fix_for(attempt, now)
+            if offered is None or not request.user.has_perm(offered.permission):
+                return "–"
+            target = reverse("admin:attempt_fix", args=(attempt.pk,)) + (f"?{filters}" if filters else "")
+            return format_html('<a class="fl-button fl-small" href="{}">{}</a>', target, offered.fix.label)
+
+        fix.short_description = "fix"  # type: ignore[attr-defined]
+        return fix
+
 
 def _may_fix(request: HttpRequest) -> bool:
     return any(map(request.user.has_perm, FIX_PERMISSIONS))
-
-
-def _fix_column(request: HttpRequest) -> Callable[[ProvisionAttempt], str]:
-    now = timezone.now()
-
-    def fix(attempt: ProvisionAttempt) -> str:
-        """Return the link to the question before the fix."""
-        offered = fix_for(attempt, now)
-        if offered is None or not request.user.has_perm(offered.permission):
-            return "–"
-        target = with_filters(reverse("admin:attempt_fix", args=(attempt.pk,)), request)
-        return format_html('<a class="fl-button fl-small" href="{}">{}</a>', target, offered.fix.label)
-
-    fix.short_description = "fix"  # type: ignore[attr-defined]
-    return fix
 
 
 @admin.register(RejectedRequest)

@@ -1,7 +1,7 @@
 """The question before one or many failed attempts are fixed, and what happens once the operator has confirmed."""
 
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db import transaction
@@ -62,7 +62,7 @@ def _fix(request: HttpRequest, found: list[tuple[ProvisionAttempt, OfferedFix]])
     done = []
     for attempt, _ in found:
         with transaction.atomic():
-            fixed = attempt_service(request, lambda attempt=attempt: apply_fix(attempt=attempt))  # type: ignore[misc]
+            fixed = attempt_service(request, partial(apply_fix, attempt=attempt))
             if fixed:
                 row, sentence = fixed
                 log_changes(request, [row], f"{sentence} From a failed attempt.")
@@ -77,15 +77,3 @@ def fields_of_selection(request: HttpRequest) -> list[tuple[str, str]]:
     """Return the fields of a list's action, so that its confirmed request selects the same rows."""
     ids = [("_selected_action", value) for value in request.POST.getlist("_selected_action")]
     return [*ids, ("select_across", request.POST.get("select_across", "0")), ("action", request.POST.get("action", ""))]
-
-
-def preserved(request: HttpRequest) -> str:
-    """Return the filters of the list that a link came from, as a query string with its question mark; "" for none."""
-    filters = request.GET.get("_changelist_filters", "")
-    return f"?{filters}" if filters else ""
-
-
-def with_filters(address: str, request: HttpRequest) -> str:
-    """Return `address`, which will know the filters of the list that `request` shows, or of which it knows itself."""
-    filters = request.GET.get("_changelist_filters") or request.GET.urlencode()
-    return f"{address}?{urlencode({'_changelist_filters': filters})}" if filters else address

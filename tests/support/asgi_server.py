@@ -30,7 +30,7 @@ class AsgiServer:
         uploads = UploadLimits(frozenset({"/upload"}), 4 * 1024 * 1024)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
-        application = Application(handler, self._threads, uploads, frozenset({"/on-loop"}))  # type: ignore[arg-type] # any WSGI application will do
+        application = Application(handler, self._threads, uploads, frozenset({"/on-loop"}))
         self._server = uvicorn.Server(uvicorn_config(application, self.silent, grace_s=1))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 

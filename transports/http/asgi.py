@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import IO, Any
 
-from django.core.handlers.wsgi import WSGIHandler
-
 from core.deferred import Deferred
 from provisioning.errors import Unavailable
 from transports.codecs import JSON
@@ -19,7 +17,7 @@ from transports.database_threads import Threads
 from transports.fair_turns import FairTurns
 from transports.http.addresses import address_in
 from transports.http.request_body import ClientGone, Receive, Refused, read_body, read_upload
-from transports.http.wsgi_call import Headers, Response, call, encode_headers, make_environ
+from transports.http.wsgi_call import Handler, Headers, Response, call, encode_headers, make_environ
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -46,12 +44,10 @@ class UploadLimits:
 class Application:
     """The ASGI application of one process. `handler` runs in `threads`, and for a POST to `on_loop` on the event loop.
 
-    The views of `on_loop` neither block nor use the database (Django refuses it there).
+    The views of `on_loop` neither block nor use the database (Django refuses it there), and answer with less than WHOLE_BYTES.
     """
 
-    def __init__(
-        self, handler: WSGIHandler, threads: Threads, uploads: UploadLimits, on_loop: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, handler: Handler, threads: Threads, uploads: UploadLimits, on_loop: frozenset[str] = frozenset()) -> None:
         self._handler, self._threads, self._uploads, self._on_loop = handler, threads, uploads, on_loop
         self._uploading = 0
         self._turns = FairTurns(TURNS_PER_SOURCE, MAX_WAITING_PER_SOURCE)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import IO, Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from django.core.handlers.wsgi import WSGIHandler
-
 from core.deferred import ACCEPTED, Deferred
 
 # A response up to this size is handed over whole. A longer one needs its thread for as long as the client reads it.
@@ -26,11 +24,13 @@ class Response:
     deferred: Deferred[Any] | None = None
 
 
+# A WSGI application. Its response also has `close`, which PEP 3333 leaves open and Django needs.
+Handler = Callable[[dict[str, Any], Callable[..., Any]], Any]
 # Sends a response that is too long to be handed over whole: its beginning, and the parts that follow.
 SendLong = Callable[[Response, Iterator[bytes]], None]
 
 
-def call(handler: WSGIHandler, environ: dict[str, Any], send_long: SendLong) -> Response | None:
+def call(handler: Handler, environ: dict[str, Any], send_long: SendLong) -> Response | None:
     """Return the response to the request in `environ`; None when it went to `send_long`."""
     started: list[Response] = []
 
