@@ -323,6 +323,10 @@ MQTT_REQUEST_TOPIC = env.str("MQTT_REQUEST_TOPIC", default="/provision/request/{
 MQTT_RESPONSE_TOPIC = env.str("MQTT_RESPONSE_TOPIC", default="/provision/response/{client_id}")
 # The bridge also serves the device API on the operator's broker: telemetry, attributes, updates. The embedded broker always does.
 MQTT_DEVICE_DATA = env.bool("MQTT_DEVICE_DATA", default=False)
+# How many seconds the broker keeps data for the bridges when none is connected, and over how many sessions it comes. Each
+# is served by one bridge at a time.
+MQTT_DATA_EXPIRY_S = env.int("MQTT_DATA_EXPIRY_S", default=86_400)
+MQTT_DATA_SESSIONS = env.int("MQTT_DATA_SESSIONS", default=1)
 # Below which topic the messages of a device come out on that broker, and go in. As the Mosquitto plugin has it; with mount
 # points (EMQX) both are devices/{id}.
 MQTT_TOPIC_FROM_DEVICE = env.str("MQTT_TOPIC_FROM_DEVICE", default="devices/{name}")

@@ -36,8 +36,8 @@ class Beating:
         self._ready = False
         self._note = ""
         self.is_alone = False
-        # Whether others of this process were ready at the last heartbeat.
-        self.peers = False
+        # How many others of this process were ready at the last heartbeat.
+        self.peers = 0
         self._woken = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -112,7 +112,7 @@ class Beating:
         try:
             Heartbeat.objects.update_or_create(instance=self._instance, defaults=values)
             Heartbeat.objects.filter(beat_at__lt=now - 20 * STALE).delete()
-            self.peers = self._ready_peers().exists()
+            self.peers = self._ready_peers().count()
             if self.is_alone:
                 self.is_alone = take_lease(self._process, self._instance)
         except Error as err:

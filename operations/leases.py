@@ -22,3 +22,13 @@ def take_lease(name: str, holder: str) -> bool:
 def release_lease(name: str, holder: str) -> None:
     """Give the lease up, if `holder` has it. Raises django.db.Error."""
     Lease.objects.filter(name=name, holder=holder).update(holder="", expires_at=timezone.now())
+
+
+def lease_names(prefix: str) -> list[str]:
+    """Return the leases that were ever taken and not deleted, by the start of their name. Raises django.db.Error."""
+    return list(Lease.objects.filter(name__startswith=prefix).values_list("name", flat=True))
+
+
+def delete_lease(name: str, holder: str) -> None:
+    """Delete a lease that nobody will need, if `holder` has it. Raises django.db.Error."""
+    Lease.objects.filter(name=name, holder=holder).delete()

@@ -17,6 +17,7 @@ from tests.support.processes import Server, wait_for
 from tests.support.shell import DjangoShell
 from tests.support.web import ROOT
 
+SERVING = "Serving data of devices"
 TELEMETRY, ATTRIBUTES = "v1/devices/me/telemetry", "v1/devices/me/attributes"
 
 _STATE = """
@@ -36,6 +37,10 @@ result = str(device_create(name="d1", profile=DeviceProfile.objects.create(name=
 _FOLLOWS = """
 from events.models import ReaderPosition
 result = ReaderPosition.objects.exclude(position="").filter(name="mqtt-attribute-updates").exists()
+"""
+_SESSIONS = """
+from operations.leases import lease_names
+result = lease_names("mqtt-data-")
 """
 _SET_SHARED = """
 from devices.models import Device
@@ -130,6 +135,60 @@ def test_device_on_the_operators_broker_is_served_as_on_the_embedded_one(site: S
     gone(other)
     logs = site.broker.log + "".join(bridge.output() for bridge in site.bridges)
     assert not any(token in logs for token in tokens)
+
+
+def test_data_waits_longer_than_requests_for_a_bridge_and_another_bridge_takes_it_over(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    settings = {"MQTT_DEVICE_DATA": "on", "MQTT_DATA_SESSIONS": "2", "MQTT_SESSION_EXPIRY_S": "1"}
+    site = Site(tmp_path, mosquitto_plugin.build_once(tmp_path_factory), **settings)
+    shell = DjangoShell(site.environment)
+
+    def served(bridge: Server, times: int) -> None:
+        wait_for(lambda: bridge.output().count(SERVING) == times, f"{times} sessions with data")
+
+    def stored() -> set[str]:
+        return set(shell.run(_STATE, name="d1")["telemetry"])
+
+    try:
+        token = site.provision("d1", "client-1")
+        wait_for(lambda: site.admits(token), "the device's admission")
+        device = connected(site.broker.port, client_id="c1", username=token)
+        served(site.bridge, 2)
+
+        # The broker drops the session for requests, and keeps those for data.
+        site.bridge.kill()
+        wait_for(lambda: "Expiring" in site.broker.log, "the end of the session for requests")
+        keys = [f"k{number}" for number in range(20)]
+        for key in keys:
+            publish(device, TELEMETRY, {key: 1})
+        first = site.start_bridge()
+        wait_for(lambda: stored() == set(keys), "what was published without a bridge")
+        assert site.broker.log.count("Expiring") == 1
+
+        # Each bridge has one session; from one that is killed the other takes it over, with what waits in it.
+        served(first, 2)
+        second = site.start_bridge()
+        served(second, 1)
+        second.kill()
+        more = [f"m{number}" for number in range(20)]
+        for key in more:
+            publish(device, TELEMETRY, {key: 1})
+        wait_for(lambda: stored() == {*keys, *more}, "what was published to the dead bridge")
+        served(first, 3)
+        assert first.stop() == 0
+
+        # A session that is not needed any more ends, so that the broker keeps nothing for it.
+        site.environment["MQTT_DATA_SESSIONS"] = "1"
+        last = site.start_bridge()
+        wait_for(lambda: shell.run(_SESSIONS) == ["mqtt-data-1"], "the end of the second session")
+        assert "mqtt-data-2 is not needed any more" in last.output()
+        publish(device, TELEMETRY, {"last": 1})
+        wait_for(lambda: "last" in stored(), "what came after that")
+        gone(device)
+    finally:
+        shell.close()
+        site.stop()
 
 
 def test_what_the_bridge_publishes_below_a_mount_point_is_no_report_of_the_device(tmp_path: Path):

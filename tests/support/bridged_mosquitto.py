@@ -82,7 +82,7 @@ class Reporter:
         return False
 
     is_alone = True
-    peers = False
+    peers = 0
 
     def may_serve_alone(self) -> bool:
         return self.is_alone
@@ -92,7 +92,7 @@ def account(here: Site, client_id: str) -> tuple[Account, BrokerAddress]:
     """Return what a bridge within the test connects with, and the address that devices use."""
     devices = BrokerAddress("mqtt", "127.0.0.1", here.broker.device_port)
     address = replace(devices, port=here.broker.bridge_port, username="bridge", password=PASSWORD)
-    return Account(address, client_id, "group", TOPICS.requests, TOPICS.shared_request, 200, 600), devices
+    return Account(address, client_id, "group", TOPICS.request_filters, 200, 600), devices
 
 
 def ask(here: Site, client_id: str, body: bytes, version: str = "mqttv311") -> bytes:

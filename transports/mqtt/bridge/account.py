@@ -9,25 +9,18 @@ from transports.mqtt.broker_address import BrokerAddress
 class Account:
     """Who connects, and for what.
 
-    `data_filters` are the topics on which data of devices comes out on this broker; `serves_data` says whether the bridge
-    serves them. That needs MQTT 5.
+    `filters` are what to subscribe to; the broker must grant the first. `obsolete` are those that an earlier session may
+    have, and that are given up where the broker speaks MQTT 5.
     """
 
     broker: BrokerAddress
     client_id: str
     group: str
-    requests: str
-    shared_request: str
+    filters: tuple[str, ...]
     window: int
     session_expiry_s: int
-    data_filters: tuple[str, ...] = ()
-    serves_data: bool = False
-
-    def filters(self, *, speaks_5: bool) -> list[str]:
-        """Return the topic filters to serve: the requests of all clients first."""
-        data = self.data_filters if self.serves_data and speaks_5 else ()
-        return [self.requests, *([self.shared_request] if self.shared_request else []), *data]
+    obsolete: tuple[str, ...] = ()
 
     def share(self, name: str) -> str:
-        """Return the filter `name` as a subscription that all bridges share."""
+        """Return the filter `name` as a subscription that all of the group share."""
         return f"$share/{self.group}/{name}"

@@ -112,12 +112,12 @@ class BrokerConnection:
 
     def leave(self) -> None:
         """Give up the subscription, so that the broker sends new requests to other bridges."""
-        self._client.unsubscribe([*map(self._account.share, self._filters()), *self._filters()])
+        self._client.unsubscribe([*map(self._account.share, self._account.filters), *self._account.filters])
 
     def give_way(self) -> None:
         """Leave the broker to another bridge: give up the subscriptions, so that it keeps no requests for this one."""
         self._gives_way = True
-        self._client.unsubscribe(self._filters())
+        self._client.unsubscribe(list(self._account.filters))
         self._end(GAVE_WAY)
 
     def finish(self) -> None:
@@ -186,7 +186,7 @@ class BrokerConnection:
         if not self.shared and not self._listener.may_serve_alone():
             self.give_way()
             return
-        filters = [self._account.share(name) if self.shared else name for name in self._filters()]
+        filters = [self._account.share(name) if self.shared else name for name in self._account.filters]
         if self.version == MQTTv5:
             # Retain handling 2: nothing that was retained; its sender waits no more.
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
@@ -195,13 +195,9 @@ class BrokerConnection:
             _, mid = self._client.subscribe([(name, 1) for name in filters])
         self._subscribing = mid or 0
         if self.version == MQTTv5:
-            others = [name if self.shared else self._account.share(name) for name in self._filters()]
-            if not self._account.serves_data:
-                # The session may be from before the setting was turned off.
-                others += [*self._account.data_filters, *map(self._account.share, self._account.data_filters)]
-            self._client.unsubscribe(others)
-        elif self._account.serves_data:
-            log.warning("The broker does not speak MQTT 5, so data of devices is not stored (MQTT_DEVICE_DATA).")
+            others = [name if self.shared else self._account.share(name) for name in self._account.filters]
+            obsolete = self._account.obsolete
+            self._client.unsubscribe([*others, *obsolete, *map(self._account.share, obsolete)])
 
     def _on_subscribe(self, _client: Client, _data: Any, mid: int, reasons: list[ReasonCode], _properties: Properties) -> None:
         if mid != self._subscribing:
@@ -209,12 +205,14 @@ class BrokerConnection:
         if not reasons[0].is_failure:
             self.ready = True
             if any(reason.is_failure for reason in reasons[1:]):
-                log.error("The broker refused subscriptions of the bridge. Its ACL must let the bridge read: %s", self._filters())
+                log.error(
+                    "The broker refused subscriptions of the bridge. Its ACL must let the bridge read: %s", self._account.filters
+                )
         elif self.shared:
             self.shared = False
             self._subscribe()
         else:
-            self._end(f"The broker refused the subscription to {self._account.requests}: {reasons[0]}.")
+            self._end(f"The broker refused the subscription to {self._account.filters[0]}: {reasons[0]}.")
 
     def _on_message(self, _client: Client, _data: Any, received: MQTTMessage) -> None:
         if self._gives_way:
@@ -269,9 +267,6 @@ class BrokerConnection:
                     properties.UserProperty = _OWN
             info = self._client.publish(answer.topic, answer.body, qos=1, properties=properties)
             self._under_way[info.mid] = request
-
-    def _filters(self) -> list[str]:
-        return self._account.filters(speaks_5=self.version == MQTTv5)
 
     def _end(self, why: str) -> None:
         self.ended = self.ended or why

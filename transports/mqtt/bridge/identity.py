@@ -43,6 +43,11 @@ def client_id(slot: Slot) -> str:
     return f"firstlight-{slot.number}-{_digest(f'{host} {slot.number}')}"
 
 
+def data_client_id(number: int) -> str:
+    """Return the client id of session `number` for data of devices, on whichever host it is served."""
+    return f"firstlight-data-{number}-{_digest(f'data {number}')}"
+
+
 def group() -> str:
     """Return the name of the shared subscription, the same for all bridges of this installation."""
     return f"firstlight-{_digest('group')}"

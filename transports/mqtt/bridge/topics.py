@@ -33,6 +33,11 @@ class Topics:
         return self._request.shared
 
     @property
+    def request_filters(self) -> tuple[str, ...]:
+        """The topic filters to serve: the requests of all clients, and the shared topic if there is one."""
+        return (self.requests, self.shared_request) if self.shared_request else (self.requests,)
+
+    @property
     def shared_response(self) -> str:
         """The topic on which that firmware waits for its reply."""
         return self._response.shared

@@ -51,7 +51,7 @@ class Reporter:
         return False
 
     is_alone = True
-    peers = False
+    peers = 0
 
     def may_serve_alone(self) -> bool:
         return self.is_alone
@@ -61,7 +61,7 @@ def test_bridge_falls_back_to_mqtt_3_1_1_by_itself_and_without_an_alarm(core: He
     broker, reporter = OldBroker(), Reporter()
     broker.start()
     address = BrokerAddress("mqtt", "127.0.0.1", broker.port, "bridge", "secret")
-    account = Account(address, "bridge-1", "group", TOPICS.requests, TOPICS.shared_request, 200, 600)
+    account = Account(address, "bridge-1", "group", TOPICS.request_filters, 200, 600)
     bridge = Bridge(account, BrokerAddress("mqtt", "127.0.0.1", free_port()), ReplyPolicy(TOPICS, False, core), reporter)
     running = threading.Thread(target=bridge.run)
     running.start()
