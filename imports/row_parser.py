@@ -9,12 +9,12 @@ from core.encryption import encrypt
 from core.text import MAX_TEXT_LENGTH, has_control_characters, sanitized
 from devices.choices import CredentialsType
 from devices.credentials import AccessToken, Credentials, InvalidCredentials, MqttBasic, X509Certificate, from_stored, normalized
+from imports.booleans import BOOLEANS
 from imports.columns import KEYED, SCOPES, Column, ColumnType
 from imports.csv.records import Record
 from imports.csv.values import Value, cast
 
 MAX_LONG_TEXT_LENGTH = 16 * 1024
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 # Line breaks and tabs are allowed in these; elsewhere they are refused like other control characters.
 _FREE_TEXT = (*KEYED, ColumnType.DESCRIPTION, ColumnType.X509)
 Secrets = dict[ColumnType, str]
@@ -200,10 +200,9 @@ def _take_field(row: DeviceRow, _: Secrets, column: Column, cell: str, _title: s
 
 
 def _take_gateway(row: DeviceRow, _: Secrets, _column: Column, cell: str, title: str) -> None:
-    word = cell.lower()
-    if word not in _TRUE + _FALSE:
-        raise RowRefused("The value is neither true nor false.", title)
-    row.gateway = word in _TRUE
+    row.gateway = BOOLEANS.get(cell.lower())
+    if row.gateway is None:
+        raise RowRefused("Use true or false, yes or no, 1 or 0, or these words in another language.", title)
 
 
 def _take_secret(_row: DeviceRow, secrets: Secrets, column: Column, cell: str, _title: str) -> None:

@@ -132,11 +132,23 @@ def test_each_bad_row_is_reported_and_the_good_ones_go_in():
         12: "name: The value has 256 characters; the limit is 255.",
         13: "note: The value has 20000 characters; the limit is 16384.",
         14: "token: The token is 'provision', which is reserved for provisioning.",
-        15: "gateway: The value is neither true nor false.",
+        15: "gateway: Use true or false, yes or no, 1 or 0, or these words in another language.",
         16: "token: The value contains a control character.",
     }
     assert set(Device.objects.values_list("name", flat=True)) == {"old", "good", "last"}
     assert "old-token" not in repr(decisions[4].refusal)
+
+
+def test_booleans_of_people_and_spreadsheets_in_the_common_languages_are_read():
+    yes = ("true", "Yes", "1", "x", "on", "ja", "WAHR", "oui", "VRAI", "Sí", "VERDADERO", "да", "はい")
+    no = ("FALSE", "no", "0", "off", "Nein", "FALSCH", "non", "FAUX", "falso", "não", "нет", "HAYIR", "いいえ")
+    rows = "".join(f"{word} is {number},{word}\n" for number, word in enumerate((*yes, *no)))
+
+    decisions = import_text(f"name,gateway\n{rows}", make_profile())
+
+    assert refusals(decisions) == {}
+    found = Device.objects.order_by("pk").values_list("name", "gateway")
+    assert dict(found) == {f"{word} is {number}": number < len(yes) for number, word in enumerate((*yes, *no))}
 
 
 def test_row_without_profile_in_file_and_import_is_refused():
