@@ -1,4 +1,4 @@
-"""The short way to the views that devices call, and what becomes of an error that any view may meet."""
+"""The short way to the views that devices and other programs call, and what becomes of an error that any view may meet."""
 
 import logging
 from collections.abc import Callable
@@ -13,12 +13,13 @@ from transports.http.errors import secret_unreadable
 
 log = logging.getLogger(__name__)
 
-# Of devices, and of the brokers that ask about them.
+# Of devices, of the brokers that ask about them, and of what watches this server.
 DEVICE_PATHS = ("/api/v1/", "/api/brokers/")
+WATCHED_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 class DeviceRequests:
-    """Hands what devices ask straight to its view.
+    """Hands what devices, brokers and monitoring ask straight to its view.
 
     The middleware after this one is for people: sessions, forms, logins, pages. For a device it has nothing to do, and
     costs as much as all the rest of its request (docs/performance.md).
@@ -28,10 +29,10 @@ class DeviceRequests:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path_info.startswith(DEVICE_PATHS):
+        if not request.path_info.startswith(DEVICE_PATHS) and request.path_info not in WATCHED_PATHS:
             return self._get_response(request)
-        # The Host header is not looked at: firmware sends an address, any name, or none. Http404 becomes an answer by the
-        # handlers of config/urls.py.
+        # The Host header is not looked at: firmware sends an address, any name, or none, and monitoring and balancers the
+        # address of the server. Http404 becomes an answer by the handlers of config/urls.py.
         match = request.resolver_match = resolve(request.path_info)
         response: HttpResponse = match.func(request, *match.args, **match.kwargs)
         if isinstance(response, SimpleTemplateResponse):

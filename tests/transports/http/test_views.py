@@ -182,6 +182,15 @@ def test_wrong_host_of_a_program_answers_400_in_json_without_an_echo():
     assert b"evil" not in answer.content
 
 
+@pytest.mark.parametrize(("path", "status"), [("/healthz", 200), ("/readyz", 503), ("/metrics", 401)])
+def test_monitoring_is_answered_whatever_its_host_header_is(settings, path, status):
+    settings.METRICS_TOKEN = "a-token-for-the-metrics"
+
+    answer = Client().get(path, headers={"Host": "10.0.0.7:8080"})
+
+    assert answer.status_code == status
+
+
 @given(
     body=st.one_of(
         st.binary(max_size=300),
